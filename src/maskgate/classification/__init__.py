@@ -1,0 +1,1 @@
+"""Classifiers: what is on an aligned face."""

@@ -1,0 +1,1 @@
+"""How good the verdicts are: metrics, matching of faces, figures over annotated scenes."""

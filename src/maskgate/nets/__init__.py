@@ -1,0 +1,1 @@
+"""PyTorch network definitions (needs the ``train`` extra); nothing at inference imports them."""

@@ -1,0 +1,242 @@
+"""Training pictures for the detector: crops at chosen face sizes, mosaics, masks and hands."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from maskgate.detection.anchors import make_anchors
+from maskgate.training.detector_targets import match_anchors
+from maskgate.training.occlusion.paint import Painter
+from maskgate.training.photometric import vary_light, vary_sharpness
+from maskgate.training.teacher import MIRRORED_ORDER
+from maskgate.types import Image
+
+
+@dataclass(frozen=True, eq=False)
+class LabelledPicture:
+    """A picture and its faces.
+
+    Attributes:
+        path: the file.
+        boxes: ``(N, 4)`` pixels; landmarks ``(N, 5, 2)``, valid where ``has_landmarks`` ``(N,)``.
+        ignore: ``(M, 4)`` regions that may or may not be faces.
+        bare: ``(N,)`` True where the face is known to wear nothing, so that a mask may be drawn.
+    """
+
+    path: Path
+    boxes: NDArray[np.float32]
+    landmarks: NDArray[np.float32]
+    has_landmarks: NDArray[np.bool_]
+    ignore: NDArray[np.float32]
+    bare: NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class DetectorAugmentation:
+    """How training pictures are made; sizes in pixels.
+
+    Attributes:
+        side: side of the square pictures.
+        face_sizes: range of the size that a chosen face is brought to.
+        whole: share of pictures shown whole, fitted into the square.
+        mosaic: share put together from four.
+        occlude: share of bare faces that get a mask, a hand or a scarf.
+        anchors: sides per level, as the network's.
+    """
+
+    side: int = 480
+    face_sizes: tuple[float, float] = (12.0, 330.0)
+    whole: float = 0.3
+    mosaic: float = 0.3
+    occlude: float = 0.5
+    smallest: float = 7.0
+    anchors: tuple[tuple[float, ...], ...] = ((10, 20), (32, 64), (128, 256))
+
+
+@dataclass(frozen=True, eq=False)
+class _Sample:
+    image: Image
+    boxes: NDArray[np.float32]
+    landmarks: NDArray[np.float32]
+    has_landmarks: NDArray[np.bool_]
+    ignore: NDArray[np.float32] = field(default_factory=lambda: np.zeros((0, 4), np.float32))
+
+
+class DetectorDataset(Dataset[tuple[Tensor, ...]]):
+    """Random training samples; item i of epoch e depends on nothing but (seed, e, i).
+
+    An item is the network's input ``(3, S, S)`` (BGR minus mean) and the anchor targets.
+    """
+
+    def __init__(
+        self,
+        pictures: Sequence[LabelledPicture],
+        weights: Sequence[float],
+        length: int,
+        augmentation: DetectorAugmentation,
+        painter: Painter | None,
+        seed: int,
+        mean: tuple[float, float, float] = (104, 117, 123),
+    ) -> None:
+        self.pictures = pictures
+        p = np.asarray(weights, np.float64)
+        self.weights = p / p.sum()
+        self.length = length
+        self.a = augmentation
+        self.painter = painter
+        self.seed = seed
+        self.epoch = 0
+        self.mean = np.array(mean, np.float32)
+
+    def __len__(self) -> int:
+        return self.length
+
+    def __getitem__(self, index: int) -> tuple[Tensor, ...]:
+        rng = np.random.default_rng((self.seed, self.epoch, index))
+        sample = self.sample(rng)
+        a = self.a
+        t = match_anchors(
+            make_anchors(a.side, a.side, a.anchors),
+            sample.boxes, sample.landmarks, sample.has_landmarks, sample.ignore,
+        )  # fmt: skip
+        x = sample.image[..., ::-1].astype(np.float32) - self.mean
+        parts = (np.ascontiguousarray(x.transpose(2, 0, 1)), t.kind, t.boxes, t.landmarks, t.has_landmarks)
+        return tuple(torch.from_numpy(part) for part in parts)
+
+    def sample(self, rng: np.random.Generator) -> _Sample:
+        """One augmented picture with its faces in the square's pixels."""
+        a = self.a
+        if rng.random() < a.mosaic:
+            sample = self._mosaic(rng)
+        else:
+            sample = self._cut(self._pick(rng), a.side, rng)
+        image = sample.image
+        if rng.random() < 0.5:
+            sample = _mirror(sample)
+            image = sample.image
+        if rng.random() < 0.7:
+            image = vary_light(image, rng)
+        if rng.random() < 0.4:
+            image = vary_sharpness(image, rng)
+        return _Sample(image, sample.boxes, sample.landmarks, sample.has_landmarks, sample.ignore)
+
+    def _pick(self, rng: np.random.Generator) -> LabelledPicture:
+        return self.pictures[int(rng.choice(len(self.pictures), p=self.weights))]
+
+    def _mosaic(self, rng: np.random.Generator) -> _Sample:
+        half = self.a.side // 2
+        parts = [self._cut(self._pick(rng), half, rng) for _ in range(4)]
+        image = np.zeros((2 * half, 2 * half, 3), np.uint8)
+        boxes, points, valid, ignore = [], [], [], []
+        for k, part in enumerate(parts):
+            y, x = divmod(k, 2)
+            shift = np.array([x * half, y * half], np.float32)
+            image[y * half : (y + 1) * half, x * half : (x + 1) * half] = part.image
+            boxes.append(part.boxes + np.tile(shift, 2))
+            points.append(part.landmarks + shift)
+            valid.append(part.has_landmarks)
+            ignore.append(part.ignore + np.tile(shift, 2))
+        return _Sample(
+            image, np.concatenate(boxes), np.concatenate(points), np.concatenate(valid), np.concatenate(ignore)
+        )
+
+    def _cut(self, picture: LabelledPicture, side: int, rng: np.random.Generator) -> _Sample:
+        """The picture brought to a scale and cut to a square."""
+        data = cv2.imread(str(picture.path), cv2.IMREAD_COLOR)
+        if data is None:
+            raise FileNotFoundError(picture.path)
+        image = np.asarray(cv2.cvtColor(data, cv2.COLOR_BGR2RGB), np.uint8)
+        height, width = image.shape[:2]
+        scale, x0, y0 = self._view(picture, width, height, side, rng)
+        if self.painter is not None:
+            big = (picture.boxes[:, 2:] - picture.boxes[:, :2]).max(1, initial=0) * scale >= 20
+            for i in np.flatnonzero(picture.bare & picture.has_landmarks & big):
+                if rng.random() < self.a.occlude:
+                    image = self.painter.cover_any(image, picture.landmarks[i], rng)
+        source, own = image, scale
+        if scale < 0.6:
+            size = (max(round(width * scale), 1), max(round(height * scale), 1))
+            source, own = np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), np.uint8), 1.0
+        shift = np.array([x0 * scale, y0 * scale])
+        matrix = np.array([[own, 0, -shift[0]], [0, own, -shift[1]]])
+        fill = [int(v) for v in rng.integers(0, 256, 3)] if rng.random() < 0.5 else [123, 117, 104]
+        square = cv2.warpAffine(
+            source, matrix, (side, side), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT, borderValue=fill
+        )
+        boxes = picture.boxes * scale - np.tile(shift, 2)
+        ignore = picture.ignore * scale - np.tile(shift, 2)
+        points = picture.landmarks * scale - shift
+        return self._sort_out(np.asarray(square, np.uint8), boxes, points, picture.has_landmarks, ignore, side)
+
+    def _view(
+        self, picture: LabelledPicture, width: int, height: int, side: int, rng: np.random.Generator
+    ) -> tuple[float, float, float]:
+        """Scale, and the top left corner in the picture's pixels."""
+        fit = side / max(width, height)
+        n = len(picture.boxes)
+        if n == 0 or rng.random() < self.a.whole:
+            scale = fit * float(rng.uniform(0.6, 1.0))
+            loose = side / scale
+            return scale, float(rng.uniform(width - loose, 0)), float(rng.uniform(height - loose, 0))
+        box = picture.boxes[int(rng.integers(n))]
+        size = float(max(box[2] - box[0], box[3] - box[1]))
+        low, high = np.log(self.a.face_sizes)
+        scale = float(np.exp(rng.uniform(low, high))) / max(size, 1.0)
+        scale = float(np.clip(scale, min(0.55 * fit, 1.0), 2.2))
+        scale = min(scale, 0.95 * side / size)
+        view = side / scale
+        x = rng.uniform(box[2] - view, box[0]) if view > box[2] - box[0] else box[0]
+        y = rng.uniform(box[3] - view, box[1]) if view > box[3] - box[1] else box[1]
+        if width > view:
+            x = np.clip(x, 0, width - view)
+        if height > view:
+            y = np.clip(y, 0, height - view)
+        return scale, float(x), float(y)
+
+    def _sort_out(
+        self,
+        image: Image,
+        boxes: NDArray[np.float64],
+        points: NDArray[np.float64],
+        valid: NDArray[np.bool_],
+        ignore: NDArray[np.float64],
+        side: int,
+    ) -> _Sample:
+        """Keeps faces whose centre is in view; what is cut off or tiny becomes an ignored region."""
+        clipped = np.clip(boxes, 0, side)
+        sides = np.maximum(clipped[:, 2:] - clipped[:, :2], 0)
+        seen = sides.prod(1) / np.maximum((boxes[:, 2:] - boxes[:, :2]).prod(1), 1e-6)
+        keep = (seen >= 0.6) & (sides.max(1, initial=0) >= self.a.smallest) & (sides.min(1, initial=99) >= 3)
+        doubtful = ~keep & (seen > 0.05)
+        regions = np.concatenate([np.clip(ignore, 0, side), clipped[doubtful]])
+        regions = regions[((regions[:, 2:] - regions[:, :2]) > 0).all(1)]
+        return _Sample(
+            image,
+            clipped[keep].astype(np.float32),
+            points[keep].astype(np.float32),
+            valid[keep] & (seen[keep] > 0.8),
+            regions.astype(np.float32),
+        )
+
+
+def _mirror(sample: _Sample) -> _Sample:
+    side = sample.image.shape[1]
+
+    def flip(boxes: NDArray[np.float32]) -> NDArray[np.float32]:
+        out = boxes.copy()
+        out[:, [0, 2]] = side - boxes[:, [2, 0]]
+        return out
+
+    points = sample.landmarks[:, MIRRORED_ORDER].copy()
+    points[..., 0] = side - points[..., 0]
+    image = np.ascontiguousarray(sample.image[:, ::-1])
+    return _Sample(image, flip(sample.boxes), points, sample.has_landmarks, flip(sample.ignore))

@@ -1,0 +1,71 @@
+"""What the teacher found in each picture, kept in a file that a stopped run goes on from."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import cv2
+import numpy as np
+from tqdm import tqdm
+
+from maskgate.errors import DataError
+from maskgate.training.teacher import Teacher
+from maskgate.types import Faces
+
+
+def read_face_labels(cache: Path) -> dict[str, Faces]:
+    """Faces by picture path (relative to the data folder) from a JSON-lines file.
+
+    A last line that a kill cut short is left out.
+    """
+    labels: dict[str, Faces] = {}
+    if not cache.exists():
+        return labels
+    for line in cache.read_text().splitlines():
+        try:
+            row = json.loads(line)
+        except json.JSONDecodeError:
+            continue
+        labels[row["path"]] = Faces(
+            np.array(row["boxes"], np.float32).reshape(-1, 4),
+            np.array(row["scores"], np.float32),
+            np.array(row["landmarks"], np.float32).reshape(-1, 5, 2),
+        )
+    return labels
+
+
+def label_pictures(teacher: Teacher, root: Path, files: Sequence[Path], cache: Path) -> dict[str, Faces]:
+    """Lets ``teacher`` label those of ``files`` that ``cache`` does not hold yet; returns all labels.
+
+    Raises :class:`~maskgate.errors.DataError` on a picture that cannot be read.
+    """
+    labels = read_face_labels(cache)
+    todo: Iterable[Path] = [f for f in files if str(f.relative_to(root)) not in labels]
+    if not todo:
+        return labels
+    cache.parent.mkdir(parents=True, exist_ok=True)
+    whole = not cache.exists() or cache.read_bytes()[-1:] in (b"", b"\n")
+    with cache.open("a") as out:
+        if not whole:
+            out.write("\n")
+        for file in tqdm(todo, desc=f"teacher labels {cache.name}", mininterval=5):
+            data = cv2.imread(str(file), cv2.IMREAD_COLOR)
+            if data is None:
+                raise DataError(f"{file} cannot be read as a picture; remove it from the data folder")
+            image = np.asarray(cv2.cvtColor(data, cv2.COLOR_BGR2RGB), np.uint8)
+            faces = teacher.label(image)
+            name = str(file.relative_to(root))
+            row = {
+                "path": name,
+                "width": image.shape[1],
+                "height": image.shape[0],
+                "boxes": faces.boxes.round(2).tolist(),
+                "scores": faces.scores.round(4).tolist(),
+                "landmarks": faces.landmarks.round(2).tolist(),
+            }
+            out.write(json.dumps(row) + "\n")
+            out.flush()
+            labels[name] = faces
+    return labels

@@ -1,0 +1,108 @@
+"""What the teacher says about every picture of a recipe, and training labels made from it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import onnxruntime as ort
+import torch
+from numpy.typing import NDArray
+
+from maskgate.detection.boxes import iou
+from maskgate.detection.retinaface import RetinaFaceDetector, RetinaFaceSettings
+from maskgate.nets.retinaface import ExportedRetinaFace, RetinaFace, load_published
+from maskgate.training.detector_data import LabelledPicture
+from maskgate.training.export import export_onnx
+from maskgate.training.face_labels import label_pictures
+from maskgate.training.recipe import Source
+from maskgate.training.teacher import Teacher
+from maskgate.types import Faces
+
+EXPORT_AXES = {
+    "input": {0: "batch", 2: "height", 3: "width"},
+    "loc": {0: "batch", 1: "anchors"},
+    "conf": {0: "batch", 1: "anchors"},
+    "landmarks": {0: "batch", 1: "anchors"},
+}
+
+
+def export_detector(net: RetinaFace, path: Path) -> None:
+    """Writes ``net`` as ONNX in the layout of the published files, any batch, height and width."""
+    export_onnx(ExportedRetinaFace(net), torch.zeros(1, 3, 64, 96), path, EXPORT_AXES)
+
+
+def load_detector(file: Path, folder: Path, settings: RetinaFaceSettings) -> RetinaFaceDetector:
+    """A detector from an ONNX file, or from a published state dict that is exported into ``folder``."""
+    if file.suffix != ".onnx":
+        net = RetinaFace().eval()
+        load_published(net, torch.load(file, map_location="cpu", weights_only=True))
+        file = folder / f"{file.stem}.onnx"
+        export_detector(net, file)
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = 1
+    return RetinaFaceDetector(ort.InferenceSession(str(file), options), settings)
+
+
+@dataclass(frozen=True)
+class TeacherRecipe:
+    """``[teacher]`` of a recipe: see ``recipes/detector.toml``."""
+
+    files: tuple[str, ...]
+    anchors: tuple[tuple[tuple[float, ...], ...], ...]
+    certain: float
+    doubtful: float
+
+    def label(self, sources: Sequence[Source], root: Path, weights: Path, cache: Path) -> dict[str, Faces]:
+        """Faces by picture path below ``root``, for all pictures of ``sources``.
+
+        What ``cache`` holds is not looked at again. Crops get a border, since detectors look for
+        the surroundings of a face too, and are seen at smaller scales.
+        """
+        detectors = [
+            load_detector(weights / file, cache.parent, RetinaFaceSettings(anchors=anchors, score=0.25))
+            for file, anchors in zip(self.files, self.anchors, strict=True)
+        ]
+        wide = [f for s in sources if s.kind != "crops" for f in s.files(root)]
+        tight = [f for s in sources if s.kind == "crops" for f in s.files(root)]
+        label_pictures(Teacher(detectors), root, wide, cache)
+        return label_pictures(Teacher(detectors, scales=(160, 256, 400), pad=0.4), root, tight, cache)
+
+
+def from_teacher(file: Path, faces: Faces, recipe: TeacherRecipe, bare: bool) -> LabelledPicture:
+    """Training labels from a teacher's: certain faces, and regions to ignore."""
+    certain = faces.scores >= recipe.certain
+    doubtful = ~certain & (faces.scores >= recipe.doubtful)
+    n = int(certain.sum())
+    return LabelledPicture(
+        file, faces.boxes[certain], faces.landmarks[certain], np.ones(n, np.bool_),
+        faces.boxes[doubtful], np.full(n, bare),
+    )  # fmt: skip
+
+
+def from_scene(
+    file: Path,
+    boxes: NDArray[np.float32],
+    labels: NDArray[np.int64],
+    crowd: NDArray[np.bool_],
+    faces: Faces,
+    recipe: TeacherRecipe,
+) -> LabelledPicture:
+    """Training labels from drawn boxes; the teacher adds landmarks, and regions to ignore where it
+    sees a face that nobody drew."""
+    keep = ~crowd
+    boxes, labels, regions = boxes[keep], labels[keep], boxes[crowd]
+    landmarks = np.zeros((len(boxes), 5, 2), np.float32)
+    has = np.zeros(len(boxes), np.bool_)
+    extra = np.zeros((0, 4), np.float32)
+    if len(faces):
+        overlap = iou(boxes, faces.boxes) if len(boxes) else np.zeros((0, len(faces)), np.float32)
+        for i in range(len(boxes)):
+            j = int(overlap[i].argmax())
+            if overlap[i, j] >= 0.5 and faces.scores[j] >= recipe.doubtful:
+                landmarks[i], has[i] = faces.landmarks[j], True
+        alone = overlap.max(0, initial=0) < 0.3
+        extra = faces.boxes[alone & (faces.scores >= recipe.doubtful)]
+    return LabelledPicture(file, boxes, landmarks, has, np.concatenate([regions, extra]), labels == 1)

@@ -1,0 +1,93 @@
+"""A run folder: settings, seed, data manifest with hashes, curves, checkpoints, final figures."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import json
+import os
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from maskgate.errors import DataError
+
+
+def write_atomic(path: Path, data: bytes) -> None:
+    """Writes ``data`` beside ``path`` and renames, so that a kill leaves the old file or the new."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    temporary.write_bytes(data)
+    os.replace(temporary, path)
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Writes ``value`` as indented JSON, atomically."""
+    write_atomic(path, (json.dumps(value, indent=2, sort_keys=False, default=str) + "\n").encode())
+
+
+def sha256_of(path: Path) -> str:
+    """Hex digest of a file."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+class RunFolder:
+    """Everything a training run leaves behind.
+
+    ``settings.json``, ``manifest.json`` (each picture's path and sha256), ``curves.csv`` (a row an
+    epoch), ``checkpoint.pt`` (to go on from), ``model.safetensors`` and ``figures.json`` (at the
+    end). Raises :class:`~maskgate.errors.DataError` where a folder already holds a run with other
+    settings.
+    """
+
+    def __init__(self, path: Path, settings: Mapping[str, Any]) -> None:
+        self.path = path
+        path.mkdir(parents=True, exist_ok=True)
+        file = path / "settings.json"
+        plain = json.loads(json.dumps(settings, default=str))
+        if file.exists():
+            if json.loads(file.read_text()) != plain:
+                raise DataError(
+                    f"{file} holds a run with other settings; give another output folder or remove it"
+                )
+        else:
+            write_json(file, plain)
+
+    def write_manifest(self, root: Path, files: Iterable[Path]) -> None:
+        """Lists the pictures that take part, relative to ``root``, with their sha256."""
+        rows = {str(f.relative_to(root)): sha256_of(f) for f in sorted(set(files))}
+        write_json(self.path / "manifest.json", rows)
+
+    def add_row(self, row: Mapping[str, float | int]) -> None:
+        """Appends to ``curves.csv``; columns are fixed by the first row."""
+        file = self.path / "curves.csv"
+        fresh = not file.exists()
+        with file.open("a", newline="") as out:
+            writer = csv.DictWriter(out, list(row))
+            if fresh:
+                writer.writeheader()
+            writer.writerow({k: f"{v:.6g}" if isinstance(v, float) else v for k, v in row.items()})
+
+    def keep_rows(self, epochs: int) -> None:
+        """Drops rows after ``epochs``: a run that goes on from a checkpoint writes them anew."""
+        file = self.path / "curves.csv"
+        if file.exists():
+            lines = file.read_text().splitlines(keepends=True)
+            write_atomic(file, "".join(lines[: epochs + 1]).encode())
+
+    def save_checkpoint(self, state: Mapping[str, Any]) -> None:
+        """Writes ``checkpoint.pt`` atomically."""
+        temporary = self.path / f".checkpoint.{os.getpid()}"
+        torch.save(dict(state), temporary)
+        os.replace(temporary, self.path / "checkpoint.pt")
+
+    def load_checkpoint(self) -> dict[str, Any] | None:
+        """The checkpoint, or None in a fresh folder."""
+        file = self.path / "checkpoint.pt"
+        if not file.exists():
+            return None
+        state: dict[str, Any] = torch.load(file, map_location="cpu", weights_only=True)
+        return state

@@ -1,0 +1,119 @@
+"""A teacher that labels faces: detectors at several scales, plain and mirrored, fused.
+
+The fused labels give boxes and landmarks to photographs that have none, and landmarks to boxes
+that people drew. What the passes do not agree on stays as a doubtful face, which training ignores
+instead of learning it as background.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from maskgate.detection.boxes import area, intersection, iou
+from maskgate.detection.retinaface import RetinaFaceDetector
+from maskgate.types import Faces, Image
+
+MIRRORED_ORDER = [1, 0, 2, 4, 3]
+"""Landmark order after a mirror: the left eye of the mirrored picture was the right one."""
+
+
+def mirror_faces(faces: Faces, width: int) -> Faces:
+    """The faces as they lie in the picture mirrored left to right; ``width`` in pixels."""
+    boxes = faces.boxes.copy()
+    boxes[:, [0, 2]] = width - faces.boxes[:, [2, 0]]
+    landmarks = faces.landmarks[:, MIRRORED_ORDER].copy()
+    landmarks[..., 0] = width - landmarks[..., 0]
+    return Faces(boxes, faces.scores, landmarks)
+
+
+def fuse(passes: Sequence[Faces], overlap: float = 0.5, agreeing: int = 3) -> Faces:
+    """One face for each cluster of overlapping faces from several passes over one picture.
+
+    Clusters form around the best remaining face from all that overlap it by an IoU of at least
+    ``overlap``; box and landmarks are score-weighted means, the score is the mean of the
+    ``agreeing`` best with missing ones counted as 0: a face that one pass in three saw scores at
+    most a third. (Not every scale can see every face, so a mean over all passes would punish the
+    very small and the very large.)
+    """
+    boxes = np.concatenate([f.boxes for f in passes])
+    scores = np.concatenate([f.scores for f in passes])
+    landmarks = np.concatenate([f.landmarks for f in passes])
+    left = np.argsort(-scores, kind="stable")
+    fused: list[tuple[NDArray[np.float32], float, NDArray[np.float32]]] = []
+    while len(left):
+        near = iou(boxes[left[:1]], boxes[left])[0] >= overlap
+        near[0] = True
+        group, left = left[near], left[~near]
+        weights = scores[group] / scores[group].sum()
+        score = float(scores[group[:agreeing]].sum()) / agreeing
+        box = (boxes[group] * weights[:, None]).sum(0)
+        points = (landmarks[group] * weights[:, None, None]).sum(0)
+        fused.append((box, score, points))
+    if not fused:
+        return Faces.empty()
+    fused.sort(key=lambda f: -f[1])
+    b, s, p = zip(*fused, strict=True)
+    return drop_parts(Faces(np.stack(b), np.array(s, np.float32), np.stack(p)))
+
+
+def drop_parts(faces: Faces, share: float = 0.55) -> Faces:
+    """Faces without those that share most of the smaller box with a better one.
+
+    At a scale where a face is too large for the anchors the detectors answer with parts of it; such
+    a part overlaps the whole by too little to be fused.
+    """
+    keep: list[int] = []
+    smaller = np.minimum(area(faces.boxes)[:, None], area(faces.boxes)[None])
+    inside = intersection(faces.boxes, faces.boxes) / np.maximum(smaller, 1e-6)
+    for i in np.argsort(-faces.scores, kind="stable"):
+        if not any(inside[i, k] > share for k in keep):
+            keep.append(int(i))
+    return faces.select(keep)
+
+
+@dataclass(frozen=True)
+class Teacher:
+    """Several detectors, each at several scales.
+
+    Attributes:
+        detectors: their ``score`` setting should be low (0.2 to 0.3); fusion sorts the rest out.
+        scales: longer sides in pixels of the passes.
+        mirrored: also look at the mirrored picture with the first detector.
+        enlarge: largest factor by which a picture is scaled up for a pass.
+        pad: border around the picture, as a share of its longer side, for tight crops.
+    """
+
+    detectors: Sequence[RetinaFaceDetector]
+    scales: Sequence[int] = (360, 640, 1024)
+    mirrored: bool = True
+    enlarge: float = 3.0
+    pad: float = 0.0
+
+    def label(self, image: Image) -> Faces:
+        """Fused faces in the picture's pixels, best score first."""
+        height, width = image.shape[:2]
+        border = round(self.pad * max(height, width))
+        if border:
+            image = np.asarray(
+                cv2.copyMakeBorder(image, border, border, border, border, cv2.BORDER_REPLICATE), np.uint8
+            )
+        mirror = np.ascontiguousarray(image[:, ::-1])
+        passes: list[Faces] = []
+        for detector in self.detectors:
+            for scale in self.scales:
+                at = RetinaFaceDetector(
+                    detector.session,
+                    replace(detector.settings, long_side=scale, enlarge=self.enlarge, close_up=0),
+                )
+                passes += at.detect([image])
+                if self.mirrored and detector is self.detectors[0]:
+                    passes.append(mirror_faces(at.detect([mirror])[0], image.shape[1]))
+        faces = fuse(passes)
+        limit = np.array([width, height, width, height], np.float32)
+        boxes = np.clip(faces.boxes - border, 0, limit)
+        return Faces(boxes, faces.scores, faces.landmarks - border)
