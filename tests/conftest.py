@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import hashlib
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from skimage import data
+
+from maskgate.models import InputSpec, ModelCard, write_card
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 
@@ -24,3 +29,51 @@ def astronaut() -> np.ndarray:
     """(512, 512, 3) uint8 RGB, one upright bare face (public domain)."""
     image: np.ndarray = data.astronaut()
     return image
+
+
+@pytest.fixture
+def own_models(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty folder that takes the place of the user's own models."""
+    folder = tmp_path / "own"
+    folder.mkdir()
+    monkeypatch.setenv("MASKGATE_MODELS", str(folder))
+    return folder
+
+
+@pytest.fixture
+def add_model(own_models: Path) -> Callable[..., ModelCard]:
+    """Puts an ONNX network (bytes) with its card among the user's own models."""
+
+    def add(name: str, network: bytes, **fields: Any) -> ModelCard:
+        spec: dict[str, Any] = {
+            "name": name, "version": "1", "task": "detection", "architecture": "retinaface",
+            "file": f"{name}.onnx", "sha256": hashlib.sha256(network).hexdigest(), "bytes": len(network),
+            "description": "For a test.", "classes": ("face",), "input": InputSpec(None, None, "BGR"),
+            "settings": {}, "training": {}, "figures": {}, "licence": "CC0-1.0", "folder": own_models,
+        }  # fmt: skip
+        card = ModelCard(**(spec | fields))
+        card.path.write_bytes(network)
+        write_card(card, own_models / f"{name}.json")
+        return card
+
+    return add
+
+
+@pytest.fixture
+def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str, str, str], None]:
+    """Installs a distribution of one module, given its name, code and entry points.
+
+    It is laid out as pip leaves it: the module and a ``.dist-info`` folder, in a folder that is on
+    ``sys.path`` until the test's end. The module's name is the distribution's with ``_`` for ``-``.
+    """
+
+    def add(name: str, code: str, points: str) -> None:
+        site = tmp_path / f"site-{name}"
+        info = site / f"{name.replace('-', '_')}-1.0.dist-info"
+        info.mkdir(parents=True)
+        (site / f"{name.replace('-', '_')}.py").write_text(code, "utf-8")
+        (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n", "utf-8")
+        (info / "entry_points.txt").write_text(points, "utf-8")
+        monkeypatch.syspath_prepend(site)
+
+    return add

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import math
 import re
+import subprocess
+import sys
 import tomllib
+import zipfile
 from importlib.metadata import version
 from itertools import pairwise
 from pathlib import Path
@@ -19,6 +22,7 @@ from maskgate.alignment import ARCFACE_TEMPLATE
 ROOT = Path(__file__).resolve().parents[1]
 SOURCE = ROOT / "src" / "maskgate"
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *(ROOT / "examples").glob("*.md")])
+MADE_BY_THE_READER = {"out/", "maskgate_toys.py"}
 README = (ROOT / "README.md").read_text("utf-8")
 
 FENCE = re.compile(r"^```(\w*)\n(.*?)^```", re.MULTILINE | re.DOTALL)
@@ -65,7 +69,7 @@ def test_broken_links_are_found() -> None:
 @pytest.mark.parametrize("page", PAGES, ids=name)
 def test_named_modules_exist(page: Path) -> None:
     for token in re.findall(r"`((?:src/maskgate/|[a-z_]+/)*[a-z_]+(?:\.py|/))`", page.read_text("utf-8")):
-        if token != "out/":
+        if token not in MADE_BY_THE_READER:
             assert (ROOT / token).exists() or (SOURCE / token).exists(), token
 
 
@@ -85,6 +89,43 @@ def test_readme_python_example_runs(
     (example,) = blocks(README, "python")
     exec(compile(example, "README.md", "exec"), {})
     assert capsys.readouterr().out.startswith("no_mask at [")
+
+
+def test_contributing_example_of_a_plugin_runs(tmp_path: Path) -> None:
+    text = (ROOT / "CONTRIBUTING.md").read_text("utf-8")
+    (module,), (project,) = blocks(text, "python"), blocks(text, "toml")
+    (tmp_path / "maskgate_toys.py").write_text(module, "utf-8")
+    (tmp_path / "pyproject.toml").write_text(project, "utf-8")
+    build = [sys.executable, "-m", "hatchling", "build", "--target", "wheel"]
+    subprocess.run(build, cwd=tmp_path, check=True, capture_output=True)
+    (wheel,) = (tmp_path / "dist").glob("*.whl")
+    zipfile.ZipFile(wheel).extractall(tmp_path / "installed")
+    program = """
+import sys
+sys.path.insert(0, "installed")
+import numpy as np
+from maskgate import MaskGate
+gate = MaskGate("full-frame", "blue-below")
+bare = np.full((80, 60, 3), (200, 150, 120), np.uint8)
+masked = bare.copy()
+masked[40:] = (90, 140, 220)
+print([[face.label.value for face in verdicts] for verdicts in gate.batch([bare, masked])])
+"""
+    run = subprocess.run([sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True)
+    assert run.stdout.strip() == "[['no_mask'], ['mask']]", run.stderr
+
+
+@pytest.mark.parametrize("command", ["detect", "classify", "evaluate scenes", "models list"])
+def test_cli_page_names_the_options_there_are(command: str) -> None:
+    program = f"import sys; from maskgate.cli import main; sys.exit(main({[*command.split(), '--help']!r}))"
+    run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert run.returncode == 0, run.stderr
+    offered = set(re.findall(r"--[a-z][a-z-]+", run.stdout)) - {"--help"}
+    page = (ROOT / "docs" / "cli.md").read_text("utf-8")
+    sections = dict(re.findall(r"^## (.+?)\n(.*?)(?=^## |\Z)", page, re.MULTILINE | re.DOTALL))
+    # classify takes detect's options, and its section says so
+    section = sections["detect" if command == "classify" else command]
+    assert set(re.findall(r"--[a-z][a-z-]+", section)) == offered
 
 
 def test_readme_json_example_has_the_documented_fields() -> None:

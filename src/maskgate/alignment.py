@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal, get_args
 
 import cv2
 import numpy as np
@@ -16,6 +18,39 @@ ARCFACE_TEMPLATE: NDArray[np.float32] = np.array(
     np.float32,
 )
 """``(5, 2)`` landmark positions in a 112×112 crop, as ArcFace (Deng et al. 2019) places them."""
+
+
+CropKind = Literal["rotate", "five-point"]
+
+
+@dataclass(frozen=True)
+class CropSpec:
+    """How a classifier wants its faces cut.
+
+    Attributes:
+        kind: ``"rotate"`` for :func:`rotate_and_crop`, ``"five-point"`` for
+            :func:`align_five_points`.
+        size: side in pixels.
+        margin: of :func:`rotate_and_crop`.
+
+    Raises :class:`~maskgate.errors.InputError` on other values.
+    """
+
+    kind: CropKind = "rotate"
+    size: int = 112
+    margin: float = 1.35
+
+    def __post_init__(self) -> None:
+        if self.kind not in get_args(CropKind):
+            raise InputError(f"the crop's kind is {self.kind!r}; use 'rotate' or 'five-point'")
+        if self.size < 8 or not 0.5 <= self.margin <= 4:
+            raise InputError(f"the crop's size {self.size} or margin {self.margin} is out of range")
+
+    def cut(self, image: Image, faces: Faces) -> Image:
+        """``(N, size, size, 3)`` uint8 crops of N faces."""
+        if self.kind == "five-point":
+            return align_five_points(image, faces, self.size)
+        return rotate_and_crop(image, faces, self.size, self.margin)
 
 
 def rotate_and_crop_matrix(

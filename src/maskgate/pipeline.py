@@ -16,7 +16,7 @@ from maskgate.classification.quality import UncertainLimits
 from maskgate.detection import Detector, create_detector
 from maskgate.errors import InputError
 from maskgate.images import check_image, read_image
-from maskgate.models import RuntimeOptions
+from maskgate.models.sessions import Device, RuntimeOptions
 from maskgate.types import Faces, Image, Milliseconds, Verdicts
 
 Picture = str | PathLike[str] | NDArray[np.uint8]
@@ -54,14 +54,14 @@ class MaskGate:
         *,
         score: float | None = None,
         threshold: float | None = None,
-        device: str = "cpu",
+        device: Device = "cpu",
         threads: int | None = None,
         limits: UncertainLimits | None = None,
     ) -> None:
         for name, value in (("score", score), ("threshold", threshold)):
             if value is not None and not 0 < value < 1:
                 raise InputError(f"{name} is {value}; give a value between 0 and 1")
-        options = RuntimeOptions.create(device, threads)
+        options = RuntimeOptions(device, threads)
         if detector is None or isinstance(detector, str):
             detector = create_detector(detector, options, score=score)
         if classifier is None or isinstance(classifier, str):

@@ -98,7 +98,7 @@ def test_what_is_named_outright_is_kept_even_if_it_is_missing_hidden_or_no_pictu
 
 @pytest.mark.usefixtures("tree")
 def test_nothing_to_find_is_an_error() -> None:
-    with pytest.raises(InputError, match="^empty is a folder without pictures"):
+    with pytest.raises(InputError, match=r"^empty is a folder without pictures"):
         find_images(["b.jpg", "empty"])
     with pytest.raises(InputError, match=r"^\*\.gif matches no picture"):
         find_images(["*.gif"])

@@ -67,7 +67,7 @@ def read_header(data: bytes, name: str) -> Header:
     fmt = _identify(data, name)
     try:
         header = _READERS[fmt](data, name)
-    except (struct.error, IndexError, KeyError) as error:
+    except (struct.error, IndexError, KeyError, OverflowError) as error:
         raise ImageReadError(f"{name} is truncated or damaged: its {fmt} header is not complete") from error
     if header.width < 1 or header.height < 1:
         raise ImageReadError(f"{name} is damaged: its header states {header.width}×{header.height} pixels")
@@ -219,7 +219,7 @@ def exif_orientation(exif: bytes) -> int:
         for tag, _, _, first in _tiff_entries(exif.removeprefix(b"Exif\0\0")):
             if tag == 0x0112:
                 return first if 1 <= first <= 8 else 1
-    except (struct.error, KeyError):
+    except (struct.error, KeyError, OverflowError):
         pass
     return 1
 

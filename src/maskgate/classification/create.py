@@ -1,0 +1,98 @@
+"""Classifiers by name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import cast
+
+from maskgate.alignment import CropSpec
+from maskgate.classification.protocol import Classifier
+from maskgate.classification.resnet import ResNetClassifier
+from maskgate.errors import InputError, ModelCorruptError
+from maskgate.models.cards import InputSpec, ModelCard, is_number, is_whole
+from maskgate.models.registry import DEFAULT_CLASSIFIER, find_card, find_plugin, load_plugin
+from maskgate.models.sessions import RuntimeOptions, load_session
+from maskgate.types import LABELS
+
+# what the card may tell besides is in the graph (temperature) or the pipeline's default (uncertain)
+_SETTINGS = ("crop", "threshold", "temperature", "uncertain")
+
+
+def create_classifier(name: str | None, options: RuntimeOptions) -> Classifier:
+    """The classifier of a name: another distribution's, or one that has a card.
+
+    Other distributions name theirs in the entry point group ``maskgate.classifiers``: a class or
+    function that takes ``options``, as here.
+
+    Args:
+        name: the default where None.
+        options: where it runs.
+
+    Raises:
+        ModelNotFoundError: there is no such model, or its file is missing.
+        ModelError: another distribution's model cannot be loaded or is no classifier.
+        ModelCorruptError: the card or the file is broken, or they do not go together.
+        InputError: the device cannot be had.
+    """
+    if name is None:
+        name = DEFAULT_CLASSIFIER
+    plugin = find_plugin(name, "classification")
+    if plugin is not None:
+        members = ("name", "crop", "threshold", "classify")
+        return cast(Classifier, load_plugin(plugin, members, options))
+    card = find_card(name, "classification")
+    if card.architecture not in _ARCHITECTURES:
+        raise card.unfit("architecture", card.architecture, " or ".join(map(repr, _ARCHITECTURES)))
+    return _ARCHITECTURES[card.architecture](card, options)
+
+
+def face_resnet_settings(card: ModelCard) -> tuple[CropSpec, float]:
+    """Crop and threshold of a face ResNet's card.
+
+    Raises :class:`~maskgate.errors.ModelCorruptError` naming the card's file and field.
+    """
+    labels = [str(label) for label in LABELS]
+    if list(card.classes) != labels:
+        raise card.unfit("classes", list(card.classes), repr(labels))
+    settings = card.settings
+    for name, value in settings.items():
+        if name not in _SETTINGS:
+            raise card.unfit(f"settings.{name}", value, f"only {', '.join(_SETTINGS)}")
+    threshold = settings.get("threshold")
+    if not is_number(threshold) or not 0 < threshold < 1:
+        raise card.unfit("settings.threshold", threshold, "a number between 0 and 1")
+    crop = _crop(card)
+    wanted = InputSpec(crop.size, crop.size, "RGB", layout="NHWC")
+    if card.input != wanted:
+        raise card.unfit("input", card.input, f"{wanted}, as crop and architecture have it")
+    return crop, float(threshold)
+
+
+def _crop(card: ModelCard) -> CropSpec:
+    crop = card.settings.get("crop")
+    if not isinstance(crop, dict) or set(crop) != {"kind", "size", "margin"}:
+        raise card.unfit("settings.crop", crop, "an object of kind, size and margin")
+    if not is_whole(crop["size"], 1) or not is_number(crop["margin"]):
+        raise card.unfit("settings.crop", crop, "whole pixels as the size, a number as the margin")
+    try:
+        return CropSpec(**crop)
+    except InputError as error:
+        raise ModelCorruptError(f"the model card {card.name}.json in {card.folder}: {error}") from error
+
+
+def _face_resnet(card: ModelCard, options: RuntimeOptions) -> Classifier:
+    crop, threshold = face_resnet_settings(card)
+    session = load_session(card, options)
+    inputs = [(node.type, list(node.shape[1:])) for node in session.get_inputs()]
+    outputs = [(node.type, list(node.shape[1:])) for node in session.get_outputs()]
+    wanted = [("tensor(uint8)", [crop.size, crop.size, 3])], [("tensor(float)", [len(LABELS)])]
+    if (inputs, outputs) != wanted:
+        raise ModelCorruptError(
+            f"{card.path} is no face ResNet of its card: it takes {inputs} and gives {outputs}"
+        )
+    return ResNetClassifier(session, crop, threshold, card.name)
+
+
+_ARCHITECTURES: dict[str, Callable[[ModelCard, RuntimeOptions], Classifier]] = {
+    "face_resnet": _face_resnet,
+}

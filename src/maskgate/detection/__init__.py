@@ -1,0 +1,6 @@
+"""Face detectors: boxes, scores and five landmarks."""
+
+from maskgate.detection.create import create_detector
+from maskgate.detection.protocol import Detector
+
+__all__ = ["Detector", "create_detector"]
