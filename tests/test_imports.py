@@ -35,11 +35,12 @@ ROOMS: dict[str, set[str]] = {
     "classification": BRICKS,
     "pipeline": PARTS,
     "drawing": BASE | {"images"},
+    "serialisation": BASE,
     "__init__": CORE | {"drawing"},
     "evaluation": CORE | {"drawing"},
     "nets": {"errors"},
     "training": CORE | {"drawing", "evaluation", "nets"},
-    "cli": CORE | {"__init__", "drawing", "evaluation", "training"},
+    "cli": CORE | {"__init__", "drawing", "serialisation", "evaluation", "training"},
     "__main__": {"cli"},
 }
 

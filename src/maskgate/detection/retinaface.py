@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from maskgate.detection.anchors import decode_boxes, decode_landmarks, make_anchors
 from maskgate.detection.boxes import non_maximum_suppression
+from maskgate.detection.scales import join_views, view_scale
 from maskgate.errors import InputError
 from maskgate.types import Faces, Image
 
@@ -28,11 +29,11 @@ class RetinaFaceSettings:
         mean: blue, green and red values that are subtracted.
         score: lowest score of a face, in (0, 1).
         overlap: IoU in (0, 1] above which the weaker of two boxes is dropped.
-        long_side: pictures are scaled down until their longer side has this many pixels.
-        enlarge: largest factor in [1, 4] by which smaller pictures are scaled up to ``long_side``.
-        close_up: longer side in pixels of a second pass for faces that fill the frame, or 0. The
-            second pass runs where the first finds no face, or one so large that the largest anchor
-            is a poor match.
+        long_side: pictures are scaled down until their longer side has at most this many pixels.
+        enlarge_to: smaller pictures are scaled up until their longer side has this many pixels...
+        enlarge: ...but by no more than this factor, at least 1.
+        close_up: longer side in pixels of a second, small view of each picture, which decides about
+            the faces that are larger than the largest anchor in the first; 0 for none.
         candidates: at most so many boxes go into the suppression, best first.
     """
 
@@ -40,9 +41,10 @@ class RetinaFaceSettings:
     mean: tuple[float, float, float] = (104, 117, 123)
     score: float = 0.5
     overlap: float = 0.4
-    long_side: int = 640
-    enlarge: float = 1.0
-    close_up: int = 0
+    long_side: int = 1280
+    enlarge_to: int = 640
+    enlarge: float = 1.5
+    close_up: int = 224
     candidates: int = 1000
 
     def __post_init__(self) -> None:
@@ -79,42 +81,29 @@ class RetinaFaceDetector:
         Boxes are cut at the picture's edge; landmarks may lie outside. An empty list gives an
         empty list.
         """
-        found = self._pass(images, self.settings.long_side, self.settings.enlarge)
-        close_up = self.settings.close_up
-        if close_up:
-            again = [i for i, faces in enumerate(found) if self._wants_close_up(images[i], faces)]
-            if again:
-                closer = self._pass([images[i] for i in again], close_up, 1.0)
-                for i, faces in zip(again, closer, strict=True):
-                    found[i] = self._merge(found[i], faces)
+        settings = self.settings
+        scales = [
+            view_scale(i.shape[1], i.shape[0], settings.long_side, settings.enlarge_to, settings.enlarge)
+            for i in images
+        ]
+        found = self._pass(images, scales)
+        limit = settings.anchors[-1][-1]
+        # a picture that the network sees no larger than the largest anchor holds no larger face
+        again = [
+            i for i, scale in enumerate(scales)
+            if settings.close_up and max(images[i].shape[:2]) * scale > max(limit, settings.close_up)
+        ]  # fmt: skip
+        closer = self._pass(
+            [images[i] for i in again], [settings.close_up / max(images[i].shape[:2]) for i in again]
+        )
+        for i, faces in zip(again, closer, strict=True):
+            found[i] = join_views(found[i], faces, limit / scales[i], settings.overlap)
         return found
 
-    def _wants_close_up(self, image: Image, faces: Faces) -> bool:
-        height, width = image.shape[:2]
-        if max(height, width) <= self.settings.close_up:
-            return False
-        if not len(faces):
-            return True
-        scale = self._scale(height, width, self.settings.long_side, self.settings.enlarge)
-        sides = (faces.boxes[:, 2:] - faces.boxes[:, :2]).max() * scale
-        return bool(sides > self.settings.anchors[-1][-1])
-
-    def _merge(self, first: Faces, second: Faces) -> Faces:
-        boxes = np.concatenate([first.boxes, second.boxes])
-        scores = np.concatenate([first.scores, second.scores])
-        landmarks = np.concatenate([first.landmarks, second.landmarks])
-        keep = non_maximum_suppression(boxes, scores, self.settings.overlap)
-        return Faces(boxes[keep], scores[keep], landmarks[keep])
-
-    @staticmethod
-    def _scale(height: int, width: int, long_side: int, enlarge: float) -> float:
-        return min(long_side / max(height, width), enlarge)
-
-    def _pass(self, images: Sequence[Image], long_side: int, enlarge: float) -> list[Faces]:
+    def _pass(self, images: Sequence[Image], scales: Sequence[float]) -> list[Faces]:
         groups: dict[tuple[int, int], list[int]] = defaultdict(list)
-        for i, image in enumerate(images):
+        for i, (image, scale) in enumerate(zip(images, scales, strict=True)):
             height, width = image.shape[:2]
-            scale = self._scale(height, width, long_side, enlarge)
             groups[max(round(width * scale), 1), max(round(height * scale), 1)].append(i)
         results: list[Faces] = [Faces.empty()] * len(images)
         for size, members in groups.items():
@@ -139,9 +128,7 @@ class RetinaFaceDetector:
         loc, scores, landmarks = self.session.run(self._outputs, {self._input: blob})
         return loc, scores, landmarks
 
-    def decode(
-        self, outputs: Outputs, row: int, size: tuple[int, int], picture: tuple[int, int]
-    ) -> Faces:
+    def decode(self, outputs: Outputs, row: int, size: tuple[int, int], picture: tuple[int, int]) -> Faces:
         """Faces of one picture of the batch, in pixels of the picture.
 
         Args:

@@ -38,9 +38,9 @@ class ClassifierAugmentation:
 
     size: int = 112
     margin: float = 1.35
-    shares: tuple[float, float, float] = (0.38, 0.36, 0.26)
+    shares: tuple[float, float, float] = (0.42, 0.34, 0.24)
     drawn_masks: float = 0.12
-    drawn_wrong: float = 0.5
+    drawn_wrong: float = 0.45
     covered: float = 0.35
     evenness: float = 0.4
     any_angle: float = 0.06

@@ -108,7 +108,7 @@ class Teacher:
             for scale in self.scales:
                 at = RetinaFaceDetector(
                     detector.session,
-                    replace(detector.settings, long_side=scale, enlarge=self.enlarge, close_up=0),
+                    replace(detector.settings, long_side=scale, enlarge_to=scale, enlarge=self.enlarge, close_up=0),
                 )
                 passes += at.detect([image])
                 if self.mirrored and detector is self.detectors[0]:

@@ -1,0 +1,7 @@
+"""``python -m maskgate``."""
+
+import sys
+
+from maskgate.cli import main
+
+sys.exit(main())

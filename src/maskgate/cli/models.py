@@ -1,0 +1,107 @@
+"""``maskgate models``."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Mapping
+from typing import Any, get_args
+
+from rich.table import Table
+from rich.text import Text
+
+from maskgate.cli.options import Commands, add_command, add_format_option, add_group
+from maskgate.cli.output import choose_format
+from maskgate.cli.tables import new_table, print_table, printable
+from maskgate.models import DEFAULT_CLASSIFIER, DEFAULT_DETECTOR, list_models
+from maskgate.models.cards import Task
+from maskgate.models.registry import list_plugins
+from maskgate.serialisation import to_line
+
+_FIELDS = (
+    "version", "architecture", "description", "bytes", "licence", "sha256", "classes", "training", "figures",
+)  # fmt: skip
+_DEFAULTS: Mapping[Task, str] = {"detection": DEFAULT_DETECTOR, "classification": DEFAULT_CLASSIFIER}
+
+
+def add_commands(commands: Commands) -> None:
+    """Adds ``models list``."""
+    group = add_group(commands, "models", "Shows the networks that can be chosen.")
+    listing = add_command(
+        group,
+        "list",
+        "Shows every detector and classifier, with size, licence and training.",
+        details="Their names are for --detector and --classifier.",
+        example="maskgate models list --format jsonl",
+    )
+    add_format_option(listing)
+    listing.set_defaults(run=_run_list)
+
+
+def _run_list(arguments: argparse.Namespace) -> int:
+    rows = _rows()
+    if choose_format(arguments.format, None) == "jsonl":
+        for row in rows:
+            sys.stdout.write(to_line(row))
+    else:
+        print_table(sys.stdout, _table(rows))
+    return 0
+
+
+def _rows() -> list[dict[str, Any]]:
+    """Models that a name chooses, detectors first: a card is hidden by a plugin of its name."""
+    rows = []
+    cards = list_models()
+    for task in get_args(Task):
+        plugins = list_plugins(task)
+        names = {plugin.name for plugin in plugins}
+        for card in cards:
+            if card.task == task and card.name not in names:
+                fields = card.to_json()
+                rows.append(_row(card.name, task, None) | {name: fields[name] for name in _FIELDS})
+        rows += [
+            _row(plugin.name, task, plugin.dist.name if plugin.dist else plugin.value)
+            | dict.fromkeys(_FIELDS)
+            for plugin in plugins
+        ]
+    return rows
+
+
+def _row(name: str, task: Task, distribution: str | None) -> dict[str, Any]:
+    default = name == _DEFAULTS[task]
+    return {"name": name, "task": task, "default": default, "distribution": distribution}
+
+
+def _table(rows: list[dict[str, Any]]) -> Table:
+    table = new_table(
+        "name",
+        "task",
+        "default",
+        "size",
+        "licence",
+        "training",
+        "sha256",
+        right=("size",),
+        whole=("name", "sha256"),
+    )
+    for row in rows:
+        cells = [row["name"], row["task"], "yes" if row["default"] else ""]
+        if row["distribution"] is None:
+            size, digest = f"{row['bytes'] / 1e6:.1f} MB", row["sha256"][:12]
+            cells += [size, row["licence"], _summary(row["training"]), digest]
+        else:
+            cells += ["", "", f"of the distribution {row['distribution']}", ""]
+        table.add_row(*(Text(printable(cell)) for cell in cells))
+    return table
+
+
+def _summary(training: Mapping[str, Any]) -> str:
+    """Start and data of a card's ``training``, whose form is free."""
+    parts = []
+    for name in ("start", "data"):
+        value = training.get(name)
+        if isinstance(value, list | dict):
+            value = ", ".join(str(v) for v in value)
+        if value:
+            parts.append(f"{name}: {value}")
+    return "; ".join(parts)

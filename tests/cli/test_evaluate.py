@@ -1,0 +1,134 @@
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from onnx import TensorProto, helper, numpy_helper
+
+from maskgate.models import InputSpec
+
+GREEN, RED, BLUE = (40, 220, 40), (220, 40, 40), (40, 40, 220)
+IDS = {"mask": 1, "no_mask": 2, "incorrect": 3}
+
+Call = Callable[..., Any]
+pytestmark = pytest.mark.usefixtures("toys")
+
+
+@pytest.fixture
+def scenes(paint: Call) -> Path:
+    """Six faces that count: one mask called no_mask (and surest of it), one no_mask missed, the rest right."""
+    folder = Path("scenes")
+    paint("scenes/images/a.png", (0, 0, 50, GREEN), (60, 0, 40, RED), (110, 0, 30, BLUE), (0, 80, 15, RED))
+    paint("scenes/images/b.png", (0, 0, 50, (255, 0, 0)), (60, 0, 40, RED))
+    faces = [
+        (1, "mask", 0, 0, 50), (1, "no_mask", 60, 0, 40), (1, "incorrect", 110, 0, 30), (1, "mask", 0, 80, 15),
+        (2, "mask", 0, 0, 50), (2, "no_mask", 60, 0, 40), (2, "no_mask", 110, 60, 50),
+    ]  # fmt: skip
+    content = {
+        "categories": [{"id": n, "name": name} for name, n in IDS.items()],
+        "images": [
+            {"id": i, "file_name": name, "width": 160, "height": 120}
+            for i, name in enumerate(["a.png", "b.png"], 1)
+        ],
+        "annotations": [
+            {"id": i, "image_id": image, "category_id": IDS[name], "bbox": [x, y, side, side], "iscrowd": 0}
+            for i, (image, name, x, y, side) in enumerate(faces)
+        ],
+    }
+    (folder / "annotations.json").write_text(json.dumps(content))
+    return folder
+
+
+def test_figures(call: Call, scenes: Path) -> None:
+    result = call("evaluate", "scenes", scenes, "--output", "new/figures.json")
+    assert (result.status, result.err) == (0, "")
+    figures = json.loads(Path("new/figures.json").read_text("utf-8"))
+    expected = {
+        "faces": 6,
+        "face_recall": 5 / 6,
+        "false_faces_per_image": 0,
+        "accuracy": 3 / 4,
+        "recall_mask": 1 / 2,
+        "recall_no_mask": 1,
+        "precision_mask": 1,
+        "roc_auc": 1 / 2,
+        "incorrect_flagged": 1,
+        "violators_found": 3 / 4,
+        "wearers_accused": 1 / 2,
+    }
+    assert {name: figures[name] for name in expected} == pytest.approx(expected)
+    assert set(figures["ap50"]) == set(IDS)
+    assert figures["threshold"] == 0.5
+    rows = [line.split() for line in result.out.splitlines()]
+    for row in (["faces", "6"], ["recall_mask", "0.5000"], ["wearers_accused", "0.5000"]):
+        assert row in rows
+    assert any(row[:2] == ["face_recall", "0.8333"] and row[3:4] == ["to"] for row in rows)
+    assert any(row[:2] == ["ap50", "no_mask"] for row in rows)
+
+
+def test_options_of_the_models(call: Call, scenes: Path) -> None:
+    call("evaluate", "scenes", scenes, "--output", "figures.json", "--score", "0.45", "--threshold", "0.99")
+    figures = json.loads(Path("figures.json").read_text("utf-8"))
+    assert figures["face_recall"] == pytest.approx(2 / 6)
+    assert (figures["threshold"], figures["recall_mask"]) == (0.99, 0)
+    named = ["--detector", "squares", "--classifier", "colours"]
+    assert call("evaluate", "scenes", scenes, "--output", "figures.json", *named).status == 0
+    assert json.loads(Path("figures.json").read_text("utf-8"))["detector"] is None
+    wrong = call("evaluate", "scenes", scenes, "--output", "figures.json", "--detector", "nobody")
+    assert wrong.status == 2
+
+
+def test_nothing_is_left_out_in_silence(call: Call, scenes: Path) -> None:
+    (scenes / "images" / "b.png").write_bytes(b"")
+    result = call("evaluate", "scenes", scenes, "--output", "figures.json")
+    assert (result.status, result.out) == (2, "")
+    assert result.err == f"maskgate: {scenes / 'images' / 'b.png'} is empty\n"
+    assert not Path("figures.json").exists()
+
+
+@pytest.mark.parametrize("words", [["gone", "--output", "f.json"], ["scenes", "--output", "scenes"]])
+def test_wrong_places(call: Call, scenes: Path, words: list[str]) -> None:
+    result = call("evaluate", "scenes", *words)
+    assert (result.status, result.out) == (2, "")
+    assert result.err.count("\n") == 1
+
+
+def test_cards_are_named_with_their_hashes(call: Call, scenes: Path, add_model: Call) -> None:
+    """Other distributions' models have none."""
+    card = add_model("mine", one_answer(), **CARD)
+    result = call("evaluate", "scenes", scenes, "--output", "figures.json", "--classifier", "mine")
+    assert (result.status, result.err) == (0, "")
+    figures = json.loads(Path("figures.json").read_text("utf-8"))
+    assert figures["classifier"] == {"name": "mine", "sha256": card.sha256}
+    assert figures["detector"] is None
+    assert figures["recall_mask"] == 1
+
+
+def one_answer() -> bytes:
+    """A classifier that calls everything a mask."""
+    zeros, sure = np.zeros((48, 3), np.float32), np.float32([5, 0, 0])
+    nodes = [
+        helper.make_node("Cast", ["crops"], ["floats"], to=TensorProto.FLOAT),
+        helper.make_node("Flatten", ["floats"], ["rows"]),
+        helper.make_node("Gemm", ["rows", "zeros", "sure"], ["logits"]),
+        helper.make_node("Softmax", ["logits"], ["probabilities"]),
+    ]
+    crops = helper.make_tensor_value_info("crops", TensorProto.UINT8, ["batch", 4, 4, 3])
+    given = helper.make_tensor_value_info("probabilities", TensorProto.FLOAT, ["batch", 3])
+    values = [numpy_helper.from_array(zeros, "zeros"), numpy_helper.from_array(sure, "sure")]
+    graph = helper.make_graph(nodes, "g", [crops], [given], values)
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    return bytes(model.SerializeToString())
+
+
+CARD: dict[str, Any] = {
+    "task": "classification",
+    "architecture": "face_resnet",
+    "classes": ("mask", "no_mask", "incorrect"),
+    "input": InputSpec(4, 4, "RGB", layout="NHWC"),
+    "settings": {"crop": {"kind": "rotate", "size": 4, "margin": 1.0}, "threshold": 0.4},
+}

@@ -1,0 +1,67 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from maskgate.models import DEFAULT_DETECTOR, registry
+
+Call = Callable[..., Any]
+
+
+@pytest.fixture(autouse=True)
+def shipped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """None, so that the lists here do not depend on what ships."""
+    monkeypatch.setattr(registry, "WEIGHTS", tmp_path / "shipped")
+
+
+def test_cards_and_other_distributions_models(call: Call, add_model: Call, install: Call) -> None:
+    trained = {"start": "ours", "data": ["scenes", "photos"], "recipe": "r.toml"}
+    cards = {
+        DEFAULT_DETECTOR: add_model(DEFAULT_DETECTOR, b"x" * 1_690_000, training=trained),
+        "says": add_model("says", b"yz", task="classification"),
+    }
+    add_model("hidden", b"x")
+    install("toys", "", "[maskgate.detectors]\nhidden = toys:A\n[maskgate.classifiers]\nlooks = toys:B\n")
+
+    result = call("models", "list")
+    assert (result.status, result.err) == (0, "")
+    rows = {(row["name"], row["task"]): row for row in result.lines}
+    assert list(rows) == [
+        (DEFAULT_DETECTOR, "detection"),
+        ("hidden", "detection"),
+        ("says", "classification"),
+        ("looks", "classification"),
+    ]
+    assert {tuple(row) for row in result.lines} == {tuple(result.lines[0])}
+    for name, card in cards.items():
+        row = rows[name, card.task]
+        assert (row["bytes"], row["sha256"], row["licence"]) == (card.bytes, card.sha256, "CC0-1.0")
+        assert row["default"] is (name == DEFAULT_DETECTOR)
+        assert row["distribution"] is None
+    assert rows["hidden", "detection"]["distribution"] == "toys"
+    assert rows["looks", "classification"]["sha256"] is None
+
+    table = call("models", "list", "--format", "table").out.splitlines()
+    assert table[0].split() == ["name", "task", "default", "size", "licence", "training", "sha256"]
+    (line,) = [line for line in table if DEFAULT_DETECTOR in line]
+    digest = cards[DEFAULT_DETECTOR].sha256[:12]
+    assert " ".join(line.split()) == (
+        f"{DEFAULT_DETECTOR} detection yes 1.7 MB CC0-1.0 start: ours; data: scenes, photos {digest}"
+    )
+    assert any(line.split() == "looks classification of the distribution toys".split() for line in table)
+
+
+def test_no_models(call: Call, own_models: Path) -> None:
+    result = call("models", "list")
+    assert (result.status, result.out) == (0, "")
+
+
+def test_a_broken_card(call: Call, own_models: Path) -> None:
+    (own_models / "bad.json").write_text("{")
+    result = call("models", "list")
+    assert (result.status, result.out) == (2, "")
+    assert "bad.json is not JSON" in result.err
+    assert result.err.count("\n") == 1
