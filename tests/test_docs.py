@@ -115,7 +115,10 @@ print([[face.label.value for face in verdicts] for verdicts in gate.batch([bare,
     assert run.stdout.strip() == "[['no_mask'], ['mask']]", run.stderr
 
 
-@pytest.mark.parametrize("command", ["detect", "classify", "evaluate scenes", "models list"])
+@pytest.mark.parametrize(
+    "command",
+    ["detect", "classify", "evaluate scenes", "models list", "train detector", "train classifier"],
+)
 def test_cli_page_names_the_options_there_are(command: str) -> None:
     program = f"import sys; from maskgate.cli import main; sys.exit(main({[*command.split(), '--help']!r}))"
     run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)

@@ -135,10 +135,11 @@ def _within(box: NDArray[np.float32], width: int, height: int, line: int) -> NDA
     x1, y1, x2, y2 = box.astype(np.float64)
     if not (x1 < x2 and y1 < y2 and x2 > 0 and y2 > 0 and x1 < width and y1 < height):
         return None
-    half = line / 2
+    half = (line - 1) / 2  # from the middle of a pixel
     last = np.array([width - 1, height - 1], np.float64)
     low, high = np.minimum(half, last / 2), np.maximum(last - half, last / 2)
-    return np.clip([x1, y1, x2, y2], np.tile(low, 2), np.tile(high, 2))
+    cut: NDArray[np.float64] = np.clip([x1, y1, x2, y2], np.tile(low, 2), np.tile(high, 2))
+    return cut
 
 
 def _area(box: NDArray[np.float64]) -> float:
@@ -247,7 +248,7 @@ def _make_tag(text: str, size: int, colour: tuple[int, int, int]) -> _Tag:
     # Pillow's shapes have hard edges: drawn four times as large they are smooth
     shape = Pillow.new("L", (4 * width, 4 * height))
     ImageDraw.Draw(shape).rounded_rectangle((0, 0, 4 * width - 1, 4 * height - 1), 4 * height // 5, fill=255)
-    opacity = np.asarray(shape.resize((width, height), Pillow.Resampling.BOX), np.float32) / 255
+    opacity = np.asarray(shape.resize((width, height), Pillow.Resampling.BOX), np.float32) / np.float32(255)
     picture = Pillow.new("RGB", (width, height), colour)
     ImageDraw.Draw(picture).text((width / 2, height / 2), text, _INK, _font(size), anchor="mm")
     return _Tag(np.asarray(picture), opacity)

@@ -83,7 +83,7 @@ def toys(
 
 @pytest.fixture
 def paint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Path]:
-    """Writes a black picture with chequered squares (x, y, side, colour); the test runs in the folder of these."""
+    """Writes a black picture with chequered squares (x, y, side, colour); the test runs in its folder."""
     folder = tmp_path / "work"
     folder.mkdir()
     monkeypatch.chdir(folder)

@@ -28,7 +28,12 @@ def png_header(width: int, height: int) -> bytes:
         return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
 
     header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
-    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(b"")) + chunk(b"IEND", b"")
+    return (
+        b"\x89PNG\r\n\x1a\n"
+        + chunk(b"IHDR", header)
+        + chunk(b"IDAT", zlib.compress(b""))
+        + chunk(b"IEND", b"")
+    )
 
 
 def write_gif(path: Path) -> None:
@@ -139,7 +144,10 @@ class TestCalls:
     ) -> None:
         paint("a.png")
         kind = {"task": "classification", "architecture": "face_resnet", "classes": LABELS}
-        spec = {"input": InputSpec(16, 16, "RGB", layout="NHWC"), "settings": {"crop": CROP, "threshold": 0.4}}
+        spec = {
+            "input": InputSpec(16, 16, "RGB", layout="NHWC"),
+            "settings": {"crop": CROP, "threshold": 0.4},
+        }
         card = add_model("mine", b"a network", **(kind | spec if option == "--classifier" else {}))
         card.path.write_bytes(b"a netwerk")
         result = call("detect", "a.png", option, "mine")

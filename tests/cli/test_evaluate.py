@@ -20,12 +20,13 @@ pytestmark = pytest.mark.usefixtures("toys")
 
 @pytest.fixture
 def scenes(paint: Call) -> Path:
-    """Six faces that count: one mask called no_mask (and surest of it), one no_mask missed, the rest right."""
+    """Six faces that count: one mask called no_mask (with the least P(mask)), one no_mask missed."""
     folder = Path("scenes")
     paint("scenes/images/a.png", (0, 0, 50, GREEN), (60, 0, 40, RED), (110, 0, 30, BLUE), (0, 80, 15, RED))
     paint("scenes/images/b.png", (0, 0, 50, (255, 0, 0)), (60, 0, 40, RED))
     faces = [
-        (1, "mask", 0, 0, 50), (1, "no_mask", 60, 0, 40), (1, "incorrect", 110, 0, 30), (1, "mask", 0, 80, 15),
+        (1, "mask", 0, 0, 50), (1, "no_mask", 60, 0, 40), (1, "incorrect", 110, 0, 30),
+        (1, "mask", 0, 80, 15),  # too small to count
         (2, "mask", 0, 0, 50), (2, "no_mask", 60, 0, 40), (2, "no_mask", 110, 60, 50),
     ]  # fmt: skip
     content = {
@@ -110,14 +111,14 @@ def test_cards_are_named_with_their_hashes(call: Call, scenes: Path, add_model: 
 
 def one_answer() -> bytes:
     """A classifier that calls everything a mask."""
-    zeros, sure = np.zeros((48, 3), np.float32), np.float32([5, 0, 0])
+    zeros, sure = np.zeros((768, 3), np.float32), np.float32([5, 0, 0])
     nodes = [
         helper.make_node("Cast", ["crops"], ["floats"], to=TensorProto.FLOAT),
         helper.make_node("Flatten", ["floats"], ["rows"]),
         helper.make_node("Gemm", ["rows", "zeros", "sure"], ["logits"]),
         helper.make_node("Softmax", ["logits"], ["probabilities"]),
     ]
-    crops = helper.make_tensor_value_info("crops", TensorProto.UINT8, ["batch", 4, 4, 3])
+    crops = helper.make_tensor_value_info("crops", TensorProto.UINT8, ["batch", 16, 16, 3])
     given = helper.make_tensor_value_info("probabilities", TensorProto.FLOAT, ["batch", 3])
     values = [numpy_helper.from_array(zeros, "zeros"), numpy_helper.from_array(sure, "sure")]
     graph = helper.make_graph(nodes, "g", [crops], [given], values)
@@ -129,6 +130,6 @@ CARD: dict[str, Any] = {
     "task": "classification",
     "architecture": "face_resnet",
     "classes": ("mask", "no_mask", "incorrect"),
-    "input": InputSpec(4, 4, "RGB", layout="NHWC"),
-    "settings": {"crop": {"kind": "rotate", "size": 4, "margin": 1.0}, "threshold": 0.4},
+    "input": InputSpec(16, 16, "RGB", layout="NHWC"),
+    "settings": {"crop": {"kind": "rotate", "size": 16, "margin": 1.0}, "threshold": 0.4},
 }

@@ -18,7 +18,7 @@ def shipped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_cards_and_other_distributions_models(call: Call, add_model: Call, install: Call) -> None:
-    trained = {"start": "ours", "data": ["scenes", "photos"], "recipe": "r.toml"}
+    trained = {"start": "nets/start.pth", "sources": ["scenes", "photos"], "pictures": 5012, "seed": 7}
     cards = {
         DEFAULT_DETECTOR: add_model(DEFAULT_DETECTOR, b"x" * 1_690_000, training=trained),
         "says": add_model("says", b"yz", task="classification"),
@@ -49,9 +49,11 @@ def test_cards_and_other_distributions_models(call: Call, add_model: Call, insta
     (line,) = [line for line in table if DEFAULT_DETECTOR in line]
     digest = cards[DEFAULT_DETECTOR].sha256[:12]
     assert " ".join(line.split()) == (
-        f"{DEFAULT_DETECTOR} detection yes 1.7 MB CC0-1.0 start: ours; data: scenes, photos {digest}"
+        f"{DEFAULT_DETECTOR} detection yes 1.7 MB CC0-1.0 5,012 pictures, 2 sources, from start.pth {digest}"
     )
-    assert any(line.split() == "looks classification of the distribution toys".split() for line in table)
+    assert any(
+        line.split() == ["looks", "classification", "of", "the", "distribution", "toys"] for line in table
+    )
 
 
 def test_no_models(call: Call, own_models: Path) -> None:

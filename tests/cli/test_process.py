@@ -34,6 +34,13 @@ def pictures(paint: Call) -> list[str]:
     return names
 
 
+def wait_for(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 60
+    while not condition():
+        assert time.monotonic() < deadline, "nothing happened for a minute"
+        time.sleep(0.05)
+
+
 class Terminal:
     """A pseudo-terminal that processes can write to."""
 
@@ -93,6 +100,17 @@ def test_a_table_for_a_reader_that_is_gone(pictures: list[str]) -> None:
     assert run.returncode == 141
 
 
+@pytest.mark.parametrize("closed", [">&-", "2>&-", ">&- 2>&-"])
+def test_streams_that_are_closed(pictures: list[str], closed: str) -> None:
+    command = f"{sys.executable} -m maskgate detect p00.png --output out.jsonl {closed}"
+    assert subprocess.run(["bash", "-c", command]).returncode == 0
+    assert json.loads(Path("out.jsonl").read_text())["path"] == "p00.png"
+    command = f"{sys.executable} -m maskgate detect p00.png --detector nobody {closed}"
+    run = subprocess.run(["bash", "-c", command], capture_output=True, text=True)
+    assert run.returncode == 2
+    assert "Traceback" not in run.stderr
+
+
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="a device of Linux")
 def test_no_space_left(spawn: Spawn, pictures: list[str]) -> None:
     with Path("/dev/full").open("w") as full:
@@ -104,12 +122,13 @@ def test_no_space_left(spawn: Spawn, pictures: list[str]) -> None:
 
 @pytest.mark.parametrize("form", ["jsonl", "table"])
 def test_interrupt(spawn: Spawn, pictures: list[str], monkeypatch: pytest.MonkeyPatch, form: str) -> None:
-    monkeypatch.setenv("TOY_SECONDS", "0.2")
+    monkeypatch.setenv("TOY_SECONDS", "0.5")
     Path("out.txt").write_text("old")
-    piped = spawn("detect", *pictures, "--format", form)
-    filed = spawn("detect", *pictures, "--format", form, "--output", "out.txt")
+    piped = spawn("detect", *pictures, "--format", form, "--annotate", "one")
+    filed = spawn("detect", *pictures, "--format", form, "--output", "out.txt", "--annotate", "two")
     try:
-        time.sleep(2.5)
+        # the second drawing shows that the first picture is done
+        wait_for(lambda: all((Path(folder) / pictures[1]).exists() for folder in ("one", "two")))
         for process in (piped, filed):
             process.send_signal(signal.SIGINT)
         printed, errors = piped.communicate(timeout=20)
@@ -119,7 +138,7 @@ def test_interrupt(spawn: Spawn, pictures: list[str], monkeypatch: pytest.Monkey
         assert filed.communicate(timeout=20) == ("", "maskgate: stopped\n")
         assert filed.returncode == 130
         assert Path("out.txt").read_text() == "old"
-        assert {path.suffix for path in Path().iterdir()} == {".png", ".txt"}
+        assert {path.suffix for path in Path().iterdir() if path.is_file()} == {".png", ".txt"}
     finally:
         piped.kill()
         filed.kill()

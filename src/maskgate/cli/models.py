@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Mapping
+from pathlib import PurePosixPath
 from typing import Any, get_args
 
 from rich.table import Table
@@ -96,12 +97,13 @@ def _table(rows: list[dict[str, Any]]) -> Table:
 
 
 def _summary(training: Mapping[str, Any]) -> str:
-    """Start and data of a card's ``training``, whose form is free."""
+    """The few words that there is room for; the card's ``training`` is free in form."""
+    start, sources, pictures = (training.get(name) for name in ("start", "sources", "pictures"))
     parts = []
-    for name in ("start", "data"):
-        value = training.get(name)
-        if isinstance(value, list | dict):
-            value = ", ".join(str(v) for v in value)
-        if value:
-            parts.append(f"{name}: {value}")
-    return "; ".join(parts)
+    if isinstance(pictures, int):
+        parts.append(f"{pictures:,} pictures")
+    if isinstance(sources, list):
+        parts.append(f"{len(sources)} sources")
+    if isinstance(start, str):
+        parts.append(f"from {PurePosixPath(start).name}")
+    return ", ".join(parts)

@@ -42,7 +42,7 @@ class RetinaFaceSettings:
     score: float = 0.5
     overlap: float = 0.4
     long_side: int = 1280
-    enlarge_to: int = 640
+    enlarge_to: int = 480
     enlarge: float = 1.5
     close_up: int = 224
     candidates: int = 1000

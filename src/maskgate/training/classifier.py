@@ -16,6 +16,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from maskgate.evaluation.matching import SMALLEST
 from maskgate.evaluation.metrics import roc_auc
 from maskgate.nets.face_resnet import BLOCKS, FaceResNet, load_recognition_weights
 from maskgate.training.calibration import fit_temperature, fit_threshold, softmax
@@ -222,7 +223,8 @@ def train_classifier(
     learn, keep = _split_hands(files, data)
     templates = read_templates(data / occlusion["templates"])
     kept = read_hands(keep)
-    validation = validation_faces(crops.select(aside & trusted), Painter(templates, kept), kept, a, seed)
+    judged = aside & trusted & (crops.sizes >= SMALLEST)
+    validation = validation_faces(crops.select(judged), Painter(templates, kept), kept, a, seed)
     dataset = ClassifierDataset(crops.select(~aside), samples, a, Painter(templates, read_hands(learn)), seed)
 
     net = FaceResNet(3, BLOCKS[: int(recipe["blocks"])], dropout=0.2)

@@ -30,7 +30,7 @@ class Wearing(StrEnum):
 
 
 EDGES: dict[Wearing, tuple[tuple[float, float], tuple[float, float], tuple[float, float]]] = {
-    Wearing.RIGHT: ((0.10, 0.38), (0.30, 0.62), (1.70, 2.05)),
+    Wearing.RIGHT: ((0.10, 0.44), (0.30, 0.66), (1.70, 2.05)),
     Wearing.NOSE_OUT: ((0.66, 0.82), (0.62, 0.90), (1.75, 2.15)),
     Wearing.MOUTH_OUT: ((1.14, 1.32), (0.95, 1.25), (1.95, 2.30)),
     Wearing.CHIN: ((1.42, 1.70), (1.15, 1.50), (2.05, 2.55)),
