@@ -38,7 +38,12 @@ LABELS: tuple[Label, ...] = tuple(Label)
 
 
 def _array(value: object, shape: tuple[int, ...], name: str) -> NDArray[np.float32]:
-    array = np.asarray(value, np.float32)
+    try:
+        array = np.array(
+            value, np.float32
+        )  # a copy: the caller's array stays writeable, ours does not change
+    except (TypeError, ValueError) as error:
+        raise InputError(f"{name} cannot be made an array of numbers: {error}") from error
     if array.ndim != len(shape) or any(w not in (-1, g) for w, g in zip(shape, array.shape, strict=True)):
         raise InputError(f"{name} has shape {array.shape}, wanted {shape} (-1: any)")
     array.flags.writeable = False
@@ -54,7 +59,8 @@ class Faces:
         scores: ``(N,)`` float32 in [0, 1], the detector's confidence.
         landmarks: ``(N, 5, 2)`` float32 pixels.
 
-    Raises :class:`~maskgate.errors.InputError` where the shapes do not agree.
+    The arrays are copied and read-only. Raises :class:`~maskgate.errors.InputError` where the shapes
+    do not agree.
     """
 
     boxes: NDArray[np.float32]
@@ -94,10 +100,10 @@ class Faces:
 
     @property
     def roll(self) -> NDArray[np.float32]:
-        """``(N,)`` angle of the eye line to the x axis in degrees, in (-180, 180], positive when
+        """``(N,)`` angle of the eye line to the x axis in degrees, in [-180, 180], positive when
         the picture's right eye is lower."""
         d = self.landmarks[:, 1] - self.landmarks[:, 0]
-        return np.degrees(np.arctan2(d[:, 1], d[:, 0])).astype(np.float32)
+        return np.asarray(np.degrees(np.arctan2(d[:, 1], d[:, 0])), np.float32)
 
 
 @dataclass(frozen=True)
@@ -161,7 +167,7 @@ class Verdicts:
     def __post_init__(self) -> None:
         n = len(self.faces)
         object.__setattr__(self, "probabilities", _array(self.probabilities, (n, 3), "probabilities"))
-        uncertain = np.asarray(self.uncertain, np.bool_)
+        uncertain = np.array(self.uncertain, np.bool_)
         if uncertain.shape != (n,):
             raise InputError(f"uncertain has shape {uncertain.shape}, wanted ({n},)")
         uncertain.flags.writeable = False

@@ -65,6 +65,9 @@ def add_commands(commands: Commands) -> None:
             "--output", metavar="DIR", type=Path, required=True, help="run folder, new or to go on with"
         )
         command.add_argument(
+            "--epochs", metavar="N", type=at_least_one, help="of the training (default: the recipe's)"
+        )
+        command.add_argument(
             "--threads",
             metavar="N",
             type=at_least_one,
@@ -95,12 +98,12 @@ def add_commands(commands: Commands) -> None:
 
 
 def _run_detector(arguments: argparse.Namespace) -> int:
-    with _needing_the_extra():
+    with needing_the_extra():
         from maskgate.training.detector import train_detector
         from maskgate.training.recipe import read_recipe
 
     train_detector(
-        read_recipe(arguments.recipe),
+        read_recipe(arguments.recipe, epochs=arguments.epochs),
         arguments.data,
         arguments.weights,
         arguments.output,
@@ -111,12 +114,12 @@ def _run_detector(arguments: argparse.Namespace) -> int:
 
 
 def _run_classifier(arguments: argparse.Namespace) -> int:
-    with _needing_the_extra():
+    with needing_the_extra():
         from maskgate.training.classifier import train_classifier
         from maskgate.training.recipe import read_recipe
 
     train_classifier(
-        read_recipe(arguments.recipe),
+        read_recipe(arguments.recipe, epochs=arguments.epochs),
         arguments.recipe.parent,
         arguments.data,
         arguments.weights,
@@ -130,7 +133,8 @@ def _run_classifier(arguments: argparse.Namespace) -> int:
 
 
 @contextmanager
-def _needing_the_extra() -> Iterator[None]:
+def needing_the_extra() -> Iterator[None]:
+    """Turns a missing package of the extra ``train`` into one sentence."""
     try:
         yield
     except ModuleNotFoundError as error:

@@ -71,8 +71,9 @@ class FaceResNet(nn.Module):
         dropout: on the pooled features, in [0, 1).
 
     Input ``(N, 3, S, S)`` float32, RGB from 0 to 255 (normalised inside); output
-    ``(N, classes)`` scores before the softmax. The original takes S = 150; any S of 64 or more
-    works.
+    ``(N, classes)`` scores before the softmax. The original takes S = 150. S must be at least 103
+    with all of :data:`BLOCKS` and 55 without the last one: a block that halves the map needs three
+    pixels of it.
     """
 
     def __init__(

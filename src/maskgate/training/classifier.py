@@ -37,7 +37,7 @@ from maskgate.training.loop import EpochDataset, LoopSettings, train
 from maskgate.training.occlusion.hands import Hand, lay_hand, read_hands
 from maskgate.training.occlusion.paint import Painter
 from maskgate.training.occlusion.templates import read_templates
-from maskgate.training.recipe import Source, build
+from maskgate.training.recipe import Source, build, require
 from maskgate.training.runs import RunFolder, write_json
 from maskgate.types import Image
 
@@ -75,7 +75,9 @@ class ValidationFaces:
     labels: NDArray[np.int64]
     kinds: NDArray[np.int64]
 
-    def figures(self, logits: NDArray[np.float64], temperature: float = 1.0, threshold: float = 0.5) -> dict[str, float]:
+    def figures(
+        self, logits: NDArray[np.float64], temperature: float = 1.0, threshold: float = 0.5
+    ) -> dict[str, float]:
         """Figures at a threshold on P(mask), from ``(N, 3)`` logits."""
         p = softmax(logits, temperature)
         real = self.kinds == 0
@@ -100,8 +102,9 @@ class ValidationFaces:
 
 
 def validation_faces(
-    crops: FaceCrops, painter: Painter, hands: list[Hand], a: ClassifierAugmentation, seed: int, limit: int = 300
-) -> ValidationFaces:
+    crops: FaceCrops, painter: Painter, hands: list[Hand], a: ClassifierAugmentation, seed: int,
+    limit: int = 300,
+) -> ValidationFaces:  # fmt: skip
     """Still views of all held-out crops, and of bare ones drawn on (up to ``limit`` of each kind)."""
     rng = np.random.default_rng((seed, 99))
     views = [still_view(c, a.margin, a.size) for c in crops.images]
@@ -177,8 +180,8 @@ def pseudo_labels(
 
 
 def train_classifier(
-    recipe: dict[str, Any], folder: Path, data: Path, weights: Path, output: Path, *, threads: int, workers: int,
-    labeller: Path | None = None, face_labels: Path | None = None,
+    recipe: dict[str, Any], folder: Path, data: Path, weights: Path, output: Path, *,
+    threads: int, workers: int, labeller: Path | None = None, face_labels: Path | None = None,
 ) -> None:  # fmt: skip
     """Runs a recipe to the end, or goes on where it stopped; leaves ``model.onnx`` in ``output``.
 
@@ -194,6 +197,8 @@ def train_classifier(
     Raises :class:`~maskgate.errors.DataError` on a recipe or data that cannot be used.
     """
     cv2.setNumThreads(1)
+    require(recipe, ("blocks", "corrections", "occlusion", "wearers_accused"), "the classifier's recipe")
+    require(recipe["occlusion"], ("hands", "templates"), "[occlusion]")
     sources = [build(Source, table, "[[source]]") for table in recipe["source"]]
     if labeller is None:
         sources = [s for s in sources if s.labels is not None or s.kind == "scenes"]
@@ -240,8 +245,9 @@ def train_classifier(
 
 
 def finish(
-    net: FaceResNet, validation: ValidationFaces, a: ClassifierAugmentation, wearers_accused: float, output: Path
-) -> None:
+    net: FaceResNet, validation: ValidationFaces, a: ClassifierAugmentation, wearers_accused: float,
+    output: Path,
+) -> None:  # fmt: skip
     """Calibrates on the held-out photographs and exports; writes ``figures.json``."""
     logits = logits_of(net, validation.views)
     real = validation.kinds == 0
@@ -278,7 +284,8 @@ def _split_hands(files: list[Path], data: Path) -> tuple[list[Path], list[Path]]
             person[name] = int(who)
     known = sorted(set(person.values()))
     aside = set(known[:: max(len(known) // 12, 1)])
-    learn, keep = [], []
+    learn: list[Path] = []
+    keep: list[Path] = []
     for i, file in enumerate(files):
         held = person[file.name] in aside if file.name in person else i % 8 == 0
         (keep if held else learn).append(file)

@@ -82,8 +82,8 @@ class ClassifierDataset(Dataset[tuple[Tensor, ...]]):
     """
 
     def __init__(
-        self, crops: FaceCrops, length: int, augmentation: ClassifierAugmentation, painter: Painter, seed: int,
-        weights: NDArray[np.float64] | None = None,
+        self, crops: FaceCrops, length: int, augmentation: ClassifierAugmentation, painter: Painter,
+        seed: int, weights: NDArray[np.float64] | None = None,
     ) -> None:  # fmt: skip
         self.crops = crops
         self.length = length
@@ -96,7 +96,9 @@ class ClassifierDataset(Dataset[tuple[Tensor, ...]]):
         drawable = (crops.labels == NO_MASK) & ~np.isnan(crops.landmarks).any((1, 2)) & (crops.sizes >= 24)
         self._bare = self._pool(drawable, every)
 
-    def _pool(self, member: NDArray[np.bool_], every: NDArray[np.float64]) -> tuple[NDArray[np.intp], NDArray[np.float64]]:
+    def _pool(
+        self, member: NDArray[np.bool_], every: NDArray[np.float64]
+    ) -> tuple[NDArray[np.intp], NDArray[np.float64]]:
         index = np.flatnonzero(member)
         weight = every[index].copy()
         for source in np.unique(self.crops.sources[index]):
@@ -153,6 +155,7 @@ def _cover_corner(view: Image, rng: np.random.Generator) -> Image:
     colour = rng.integers(0, 256, 3)
     noisy = np.clip(colour + rng.normal(0, 12, (size, size, 3)), 0, 255).astype(np.uint8)
     edge = int(rng.integers(4))
-    part = [np.s_[:depth], np.s_[-depth:], np.s_[:, :depth], np.s_[:, -depth:]][edge]
+    parts: list[tuple[slice, ...]] = [np.s_[:depth,], np.s_[-depth:,], np.s_[:, :depth], np.s_[:, -depth:]]
+    part = parts[edge]
     out[part] = noisy[part]
     return out

@@ -76,9 +76,12 @@ def read_corrections(file: Path) -> dict[str, Label | None]:
 
 
 def cut_faces(
-    sources: Sequence[Source], root: Path, found: Mapping[str, Faces], corrections: Mapping[str, Label | None],
+    sources: Sequence[Source],
+    root: Path,
+    found: Mapping[str, Faces],
+    corrections: Mapping[str, Label | None],
     smallest: float = 14.0,
-) -> FaceCrops:  # fmt: skip
+) -> FaceCrops:
     """Cuts the labelled faces of all sources.
 
     Scenes give every drawn box (with landmarks where a found face matches it); photographs and
@@ -107,7 +110,8 @@ def cut_faces(
                 labels = np.full(len(chosen), UNKNOWN, np.int64)
             else:
                 chosen = main_face(faces)
-                label = corrections.get(name) or Label(source.labels[file.relative_to(root / source.path).parts[0]])
+                folder = file.relative_to(root / source.path).parts[0]
+                label = corrections.get(name) or Label(source.labels[folder])
                 labels = np.full(len(chosen), LABELS.index(label), np.int64)
             if not len(chosen):
                 continue
@@ -125,8 +129,8 @@ def cut_faces(
         raise DataError("no face was found in any picture; check the data folder")
     images, landmarks_, labels_, places, sizes, names = zip(*parts, strict=True)
     return FaceCrops(
-        np.stack(images), np.stack(landmarks_), np.array(labels_), np.array(places), np.array(sizes, np.float32),
-        list(names),
+        np.stack(images), np.stack(landmarks_), np.array(labels_), np.array(places),
+        np.array(sizes, np.float32), list(names),
     )  # fmt: skip
 
 

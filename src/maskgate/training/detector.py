@@ -55,7 +55,7 @@ class DetectorTask:
         found = counted = false = 0
         error, marked = 0.0, 0
         net = ExportedRetinaFace(model.eval())  # type: ignore[arg-type]
-        detector = RetinaFaceDetector(_TorchSession(net), self.settings)  # type: ignore[arg-type]
+        detector = RetinaFaceDetector(_TorchSession(net), self.settings)
         for picture in self.validation:
             faces = detector.detect([_read(picture.path)])[0]
             truth = np.concatenate([picture.boxes, picture.ignore])
@@ -105,7 +105,9 @@ def _read(path: Path) -> Image:
     return np.asarray(cv2.cvtColor(data, cv2.COLOR_BGR2RGB), np.uint8)
 
 
-def train_detector(recipe: dict[str, Any], data: Path, weights: Path, output: Path, *, threads: int, workers: int) -> None:
+def train_detector(
+    recipe: dict[str, Any], data: Path, weights: Path, output: Path, *, threads: int, workers: int
+) -> None:
     """Runs a recipe to the end, or goes on where it stopped; leaves ``model.onnx`` in ``output``.
 
     Args:

@@ -115,10 +115,8 @@ class DetectorDataset(Dataset[tuple[Tensor, ...]]):
     def sample(self, rng: np.random.Generator) -> _Sample:
         """One augmented picture with its faces in the square's pixels."""
         a = self.a
-        if rng.random() < a.mosaic:
-            sample = self._mosaic(rng)
-        else:
-            sample = self._cut(self._pick(rng), a.side, rng)
+        mosaic = rng.random() < a.mosaic
+        sample = self._mosaic(rng) if mosaic else self._cut(self._pick(rng), a.side, rng)
         image = sample.image
         if rng.random() < 0.5:
             sample = _mirror(sample)
@@ -146,8 +144,9 @@ class DetectorDataset(Dataset[tuple[Tensor, ...]]):
             valid.append(part.has_landmarks)
             ignore.append(part.ignore + np.tile(shift, 2))
         return _Sample(
-            image, np.concatenate(boxes), np.concatenate(points), np.concatenate(valid), np.concatenate(ignore)
-        )
+            image, np.concatenate(boxes), np.concatenate(points), np.concatenate(valid),
+            np.concatenate(ignore),
+        )  # fmt: skip
 
     def _cut(self, picture: LabelledPicture, side: int, rng: np.random.Generator) -> _Sample:
         """The picture brought to a scale and cut to a square."""
@@ -170,12 +169,14 @@ class DetectorDataset(Dataset[tuple[Tensor, ...]]):
         matrix = np.array([[own, 0, -shift[0]], [0, own, -shift[1]]])
         fill = [int(v) for v in rng.integers(0, 256, 3)] if rng.random() < 0.5 else [123, 117, 104]
         square = cv2.warpAffine(
-            source, matrix, (side, side), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT, borderValue=fill
-        )
+            source, matrix, (side, side), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT,
+            borderValue=fill,
+        )  # fmt: skip
         boxes = picture.boxes * scale - np.tile(shift, 2)
         ignore = picture.ignore * scale - np.tile(shift, 2)
         points = picture.landmarks * scale - shift
-        return self._sort_out(np.asarray(square, np.uint8), boxes, points, picture.has_landmarks, ignore, side)
+        out = np.asarray(square, np.uint8)
+        return self._sort_out(out, boxes, points, picture.has_landmarks, ignore, side)
 
     def _view(
         self, picture: LabelledPicture, width: int, height: int, side: int, rng: np.random.Generator

@@ -19,7 +19,11 @@ OPSET = 17
 
 
 def export_onnx(
-    net: nn.Module, example: Tensor, path: Path, axes: Mapping[str, Mapping[int, str]], half_weights: bool = False
+    net: nn.Module,
+    example: Tensor,
+    path: Path,
+    axes: Mapping[str, Mapping[int, str]],
+    half_weights: bool = False,
 ) -> None:
     """Writes ``net`` in evaluation mode to ``path``, atomically.
 
@@ -36,7 +40,8 @@ def export_onnx(
         # the tracing exporter announces its successor, which leaves scatter nodes and longer graphs
         warnings.simplefilter("ignore")
         torch.onnx.export(
-            net.eval(), (example,), buffer, input_names=names[:1], output_names=names[1:],
+            net.eval(), (example,), buffer,  # type: ignore[arg-type]
+            input_names=names[:1], output_names=names[1:],
             dynamic_axes={k: dict(v) for k, v in axes.items()}, opset_version=OPSET, dynamo=False,
         )  # fmt: skip
     model = onnx.load_from_string(buffer.getvalue())

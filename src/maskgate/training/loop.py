@@ -108,11 +108,11 @@ def train(
     device = next(task.model.parameters()).device
     model = task.model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     groups = [_group(model, settings, head) for head in (False, True)]
-    optimiser = torch.optim.AdamW([g for g in groups if g["params"]], lr=settings.rate, weight_decay=settings.decay)
-    scales = [settings.head_rate if g is groups[1] else 1.0 for g in groups if g["params"]]
-    average = torch.optim.swa_utils.AveragedModel(
-        model, multi_avg_fn=torch.optim.swa_utils.get_ema_multi_avg_fn(settings.average), use_buffers=True
-    )
+    used = [g for g in groups if g["params"]]
+    optimiser = torch.optim.AdamW(used, lr=settings.rate, weight_decay=settings.decay)
+    scales = [settings.head_rate if g is groups[1] else 1.0 for g in used]
+    blend = torch.optim.swa_utils.get_ema_multi_avg_fn(settings.average)  # type: ignore[no-untyped-call]
+    average = torch.optim.swa_utils.AveragedModel(model, multi_avg_fn=blend, use_buffers=True)
     steps = len(task.dataset) // settings.batch
     total = steps * settings.epochs
     done = 0
@@ -141,8 +141,10 @@ def train(
         model.train()
         sums: dict[str, float] = {}
         began, count = time.monotonic(), 0
-        bar = tqdm(loader, desc=f"epoch {epoch + 1}/{settings.epochs}", total=steps - done % steps, disable=quiet,
-                   mininterval=5)  # fmt: skip
+        bar = tqdm(
+            loader, desc=f"epoch {epoch + 1}/{settings.epochs}", total=steps - done % steps,
+            disable=quiet, mininterval=5,
+        )  # fmt: skip
         for batch in bar:
             rate = _rate(done, total, settings)
             for group, scale in zip(optimiser.param_groups, scales, strict=True):

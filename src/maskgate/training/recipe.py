@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, TypeVar
@@ -13,8 +13,37 @@ from maskgate.errors import DataError
 T = TypeVar("T")
 
 
-def read_recipe(path: Path) -> dict[str, Any]:
-    """The recipe's table. Raises :class:`~maskgate.errors.DataError` on a missing or broken file."""
+TABLES = {"source": list, "teacher": dict, "loop": dict}
+"""What every recipe has, besides ``seed``, ``start`` and ``validation``."""
+
+
+def read_recipe(path: Path, *, epochs: int | None = None) -> dict[str, Any]:
+    """The recipe's table, with another number of epochs where one is given.
+
+    Raises :class:`~maskgate.errors.DataError` on a missing or broken file, and naming a part that
+    every recipe needs and this one lacks.
+    """
+    recipe = _parse(path)
+    for name, kind in TABLES.items():
+        if not isinstance(recipe.get(name), kind):
+            form = "[[source]]" if name == "source" else f"[{name}]"
+            raise DataError(f"{path} has no table {form}; see recipes/ for complete recipes")
+    require(recipe, ("seed", "start", "validation"), str(path))
+    if "samples" not in recipe["loop"]:
+        raise DataError(f"{path} has no field 'samples' in [loop]; give the samples of an epoch")
+    if epochs is not None:
+        recipe["loop"]["epochs"] = epochs
+    return recipe
+
+
+def require(table: Mapping[str, Any], names: Sequence[str], where: str) -> None:
+    """Raises :class:`~maskgate.errors.DataError` naming the first of ``names`` that is missing."""
+    for name in names:
+        if name not in table:
+            raise DataError(f"{where} has no field {name!r}; see recipes/ for complete recipes")
+
+
+def _parse(path: Path) -> dict[str, Any]:
     try:
         return tomllib.loads(path.read_text("utf-8"))
     except OSError as error:

@@ -106,10 +106,10 @@ class Teacher:
         passes: list[Faces] = []
         for detector in self.detectors:
             for scale in self.scales:
-                at = RetinaFaceDetector(
-                    detector.session,
-                    replace(detector.settings, long_side=scale, enlarge_to=scale, enlarge=self.enlarge, close_up=0),
+                settings = replace(
+                    detector.settings, long_side=scale, enlarge_to=scale, enlarge=self.enlarge, close_up=0
                 )
+                at = RetinaFaceDetector(detector.session, settings)
                 passes += at.detect([image])
                 if self.mirrored and detector is self.detectors[0]:
                     passes.append(mirror_faces(at.detect([mirror])[0], image.shape[1]))

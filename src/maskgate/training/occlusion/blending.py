@@ -51,7 +51,7 @@ def fill_polygon(shape: tuple[int, int], outline: NDArray[np.float64]) -> NDArra
     cover = np.zeros(shape, np.uint8)
     points = np.round(outline * 16).astype(np.int32)
     cv2.fillPoly(cover, [points.reshape(-1, 1, 2)], (255,), cv2.LINE_AA, 4)
-    return cover.astype(np.float32) / 255
+    return np.asarray(cover.astype(np.float32) / 255, np.float32)
 
 
 def local_light(image: Image, cover: NDArray[np.float32], radius: float) -> NDArray[np.float32]:

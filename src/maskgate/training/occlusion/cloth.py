@@ -48,9 +48,7 @@ def draw_scarf(
     return out
 
 
-def _knit(
-    shape: tuple[int, ...], frame: FaceFrame, rng: np.random.Generator
-) -> NDArray[np.float32]:
+def _knit(shape: tuple[int, ...], frame: FaceFrame, rng: np.random.Generator) -> NDArray[np.float32]:
     height, width = shape[:2]
     colour = rng.uniform(10, 240, 3).astype(np.float32)
     layer = np.broadcast_to(colour, (height, width, 3)).astype(np.float32)
@@ -90,14 +88,14 @@ def draw_beard(image: Image, landmarks: NDArray[np.float32], rng: np.random.Gene
     cover = fill_polygon(shape, edge - area.corner)
     cover = cover * (1 - fill_polygon(shape, frame.to_pixels(smooth_outline(mouth)) - area.corner))
     soft = max(frame.scale * 0.09, 0.6)
-    cover = cv2.GaussianBlur(cover, (0, 0), soft) * rng.uniform(0.45, 0.97)
-    strands = rng.normal(0, 1, shape).astype(np.float32)
-    strands = cv2.GaussianBlur(strands, (0, 0), sigmaX=0.6, sigmaY=max(frame.scale * 0.06, 0.7))
-    strands /= max(float(strands.std()), 1e-3)
+    cover = np.asarray(cv2.GaussianBlur(cover, (0, 0), soft) * rng.uniform(0.45, 0.97), np.float32)
+    noise = rng.normal(0, 1, shape).astype(np.float32)
+    blurred = cv2.GaussianBlur(noise, (0, 0), sigmaX=0.6, sigmaY=max(frame.scale * 0.06, 0.7))
+    strands = np.asarray(blurred / max(float(blurred.std()), 1e-3), np.float32)
     shade = 24.0 if rng.random() < 0.6 else rng.uniform(40, 200)  # dark, or brown to white
     hair = shade * np.array([1.1, 1.0, 0.85 + 0.15 * shade / 200])
     layer = hair.astype(np.float32) + strands[..., None] * rng.uniform(6, 22)
     layer = layer * (0.4 + 0.6 * exposure(part, cover))
     out = image.copy()
-    area.put(out, lay_over(part, np.clip(layer, 0, 255).astype(np.float32), cover.astype(np.float32)))
+    area.put(out, lay_over(part, np.clip(layer, 0, 255).astype(np.float32), cover))
     return out

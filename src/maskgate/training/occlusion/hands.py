@@ -75,9 +75,7 @@ def read_hands(files: Sequence[Path], side: int = 200) -> list[Hand]:
     return hands
 
 
-def lay_hand(
-    image: Image, landmarks: NDArray[np.float32], hand: Hand, rng: np.random.Generator
-) -> Image:
+def lay_hand(image: Image, landmarks: NDArray[np.float32], hand: Hand, rng: np.random.Generator) -> Image:
     """A new picture with the hand over mouth, or mouth and nose, of the face.
 
     ``image`` ``(H, W, 3)`` uint8 RGB, ``landmarks`` ``(5, 2)`` pixels; a face without a usable
@@ -93,11 +91,11 @@ def lay_hand(
     scale = length / max(height, width)
     # the wrist comes from below or from the side, seldom from above
     angle = rng.normal(0, 50) + (180 if rng.random() < 0.85 else 0)
-    matrix = cv2.getRotationMatrix2D((width / 2, height * rng.uniform(0.35, 0.65)), angle, scale)
+    pivot = (width / 2, height * rng.uniform(0.35, 0.65))
+    matrix = np.asarray(cv2.getRotationMatrix2D(pivot, angle, scale), np.float64)
     if rng.random() < 0.5:
         matrix = matrix @ np.array([[-1, 0, width], [0, 1, 0], [0, 0, 1]], np.float64)
-    pivot = matrix @ np.array([width / 2, height / 2, 1])
-    matrix[:, 2] += goal - pivot
+    matrix[:, 2] += goal - matrix @ np.array([width / 2, height / 2, 1])
     ends = np.array([[0, 0, 1], [width, 0, 1], [0, height, 1], [width, height, 1]]) @ matrix.T
     area = Area.around(image, ends)
     if area is None:

@@ -97,7 +97,7 @@ def _pattern(shape: tuple[int, int], scale: float, rng: np.random.Generator) -> 
     if kind < 0.7:
         angle, pitch = rng.uniform(0, np.pi), scale * rng.uniform(0.15, 0.6)
         wave = np.sin((x * np.cos(angle) + y * np.sin(angle)) * 2 * np.pi / max(pitch, 2))
-        return (wave > 0).astype(np.float32)[..., None] * colour
+        return np.asarray((wave > 0)[..., None] * colour, np.float32)
     cells = max(int(rng.uniform(3, 14)), 2)
     noise = rng.normal(0, 1, (cells, cells, 3)).astype(np.float32)
     blots = cv2.resize(noise, (width, height), interpolation=cv2.INTER_CUBIC)
@@ -139,7 +139,8 @@ def draw_mask(
     layer = layer * _relief(part.shape[:2], frame, area.corner, rng)[..., None]
     light = local_light(part, cover, 0.5 * frame.scale)
     strength = rng.uniform(0.3, 0.9)
-    layer = layer * (1 + strength * (light - 1))[..., None] * (0.35 + 0.65 * exposure(part, cover))
+    shade = (1 + strength * (light - 1))[..., None]
+    layer = np.asarray(layer * shade * (0.35 + 0.65 * exposure(part, cover)), np.float32)
     if rng.random() < 0.75:
         part = _straps(part, outline, frame, area.corner, base, rng)
     out = image.copy()
@@ -165,7 +166,7 @@ def _relief(
         relief += rng.uniform(0.02, 0.09) * np.clip(wave * 3, -1, 1)
     if rng.random() < 0.3:
         relief += rng.uniform(-0.1, 0.1) * np.exp(-(((fx - 0.75 * frame.turn) / 0.12) ** 2))
-    return relief.astype(np.float32)
+    return np.asarray(relief, np.float32)
 
 
 def _straps(

@@ -43,11 +43,11 @@ def read_templates(folder: Path) -> list[MaskTemplate]:
         if "template" not in config[name] or name.startswith("gas"):
             continue  # placeholders without a picture; a gas mask is no medical mask
         file = folder / "templates" / Path(config[name]["template"]).name
-        rgba = cv2.imread(str(file), cv2.IMREAD_UNCHANGED)
-        if rgba is None or rgba.ndim != 3 or rgba.shape[2] != 4:
+        picture = cv2.imread(str(file), cv2.IMREAD_UNCHANGED)
+        if picture is None or picture.ndim != 3 or picture.shape[2] != 4:
             raise DataError(f"{file} is not a picture with an alpha channel")
         anchors = [[float(v) for v in config[name][f"mask_{k}"].split(",")] for k in "abcdef"]
-        rgba = np.asarray(cv2.cvtColor(rgba, cv2.COLOR_BGRA2RGBA), np.uint8)
+        rgba = np.asarray(cv2.cvtColor(picture, cv2.COLOR_BGRA2RGBA), np.uint8)
         templates.append(MaskTemplate(name, rgba, np.array(anchors, np.float32)))
     return templates
 
@@ -76,7 +76,7 @@ def wear_template(
     if matrix is None:
         return image.copy()
     warped = cv2.warpPerspective(template.rgba, matrix, (part.shape[1], part.shape[0]), flags=cv2.INTER_AREA)
-    cover = warped[..., 3].astype(np.float32) / 255
+    cover = np.asarray(warped[..., 3].astype(np.float32) / 255, np.float32)
     layer = warped[..., :3].astype(np.float32)
     if rng.random() < 0.5:
         # any colour: keep the folds, change the cloth
@@ -86,7 +86,7 @@ def wear_template(
         layer = grey / max(level, 20.0) * cloth_colour(rng)
     light = local_light(part, cover, 0.5 * frame.scale)
     layer = layer * (1 + rng.uniform(0.3, 0.9) * (light - 1))[..., None]
-    layer = layer * (0.35 + 0.65 * exposure(part, cover))
+    layer = np.asarray(layer * (0.35 + 0.65 * exposure(part, cover)), np.float32)
     out = image.copy()
     area.put(out, lay_over(part, np.clip(layer, 0, 255), cover, shadow=rng.uniform(0.1, 0.5)))
     return out

@@ -1,0 +1,90 @@
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from maskgate.alignment import CropSpec
+from maskgate.classification import create_classifier
+from maskgate.detection import create_detector
+from maskgate.detection.retinaface import RetinaFaceDetector, RetinaFaceSettings
+from maskgate.models import RuntimeOptions
+
+torch = pytest.importorskip("torch")
+
+from maskgate.nets.face_resnet import BLOCKS, FaceResNet  # noqa: E402
+from maskgate.nets.retinaface import RetinaFace  # noqa: E402
+from maskgate.training.classifier import export_classifier  # noqa: E402
+from maskgate.training.labelling import export_detector  # noqa: E402
+from maskgate.training.recipe import read_recipe  # noqa: E402
+from maskgate.training.runs import write_json  # noqa: E402
+
+RECIPES = Path(__file__).resolve().parents[2] / "recipes"
+Call = Callable[..., Any]
+
+
+def finished(folder: Path, kind: str) -> Path:
+    """A run folder as training leaves it, with an untrained network."""
+    folder.mkdir()
+    write_json(folder / "settings.json", read_recipe(RECIPES / f"{kind}.toml"))
+    write_json(folder / "manifest.json", {"a.jpg": "0" * 64, "b.jpg": "1" * 64})
+    torch.manual_seed(0)
+    if kind == "detector":
+        write_json(folder / "figures.json", {"recall": 0.9})
+        export_detector(RetinaFace().eval(), folder / "model.onnx")
+    else:
+        write_json(folder / "figures.json", {"threshold": 0.3125, "temperature": 1.5})
+        export_classifier(FaceResNet(3, BLOCKS[:1]), 1.5, 112, folder / "model.onnx")
+    return folder
+
+
+def test_exported_detector_can_be_chosen(call: Call, tmp_path: Path, own_models: Path) -> None:
+    run = finished(tmp_path / "run", "detector")
+    tests = tmp_path / "street.json"
+    tests.write_text('{"face_recall": 0.5}')
+    result = call(
+        "export", "detector", str(run), "--name", "mine", "--output", str(own_models),
+        "--licence", "CC0-1.0", "--model-version", "2.1", "--figures", f"street={tests}",
+    )  # fmt: skip
+    assert (result.status, result.err) == (0, "")
+    detector = create_detector("mine", RuntimeOptions())
+    assert isinstance(detector, RetinaFaceDetector)
+    assert detector.settings == RetinaFaceSettings()
+    card = json.loads((own_models / "mine.json").read_text())
+    assert (card["version"], card["licence"]) == ("2.1", "CC0-1.0")
+    assert card["training"]["pictures"] == 2
+    assert card["training"]["start"] == "detection/retinaface_mnet025_relu.pth"
+    assert card["figures"] == {"validation": {"recall": 0.9}, "street": {"face_recall": 0.5}}
+
+
+def test_exported_classifier_has_fitted_threshold(call: Call, tmp_path: Path, own_models: Path) -> None:
+    run = finished(tmp_path / "run", "classifier")
+    result = call("export", "classifier", str(run), "--name", "mine", "--output", str(own_models))
+    assert (result.status, result.err) == (0, "")
+    classifier = create_classifier("mine", RuntimeOptions())
+    assert classifier.threshold == pytest.approx(0.3125)
+    assert classifier.crop == CropSpec("rotate", 112, 1.35)
+    assert json.loads((own_models / "mine.json").read_text())["settings"]["temperature"] == 1.5
+
+
+@pytest.mark.parametrize("kind", ["detector", "classifier"])
+def test_unfinished_run_is_one_sentence(call: Call, tmp_path: Path, own_models: Path, kind: str) -> None:
+    run = tmp_path / "run"
+    run.mkdir()
+    result = call("export", kind, str(run), "--name", "mine", "--output", str(own_models))
+    assert result.status == 2
+    assert result.err.count("\n") == 1
+    assert "finished run" in result.err
+    assert not list(own_models.iterdir())
+
+
+@pytest.mark.parametrize(("figures", "words"), [("street", "NAME=FILE"), ("a=none.json", "cannot be read")])
+def test_wrong_figures(call: Call, tmp_path: Path, figures: str, words: str) -> None:
+    result = call(
+        "export", "detector", str(tmp_path), "--name", "m", "--output", str(tmp_path), "--figures", figures
+    )
+    assert result.status == 2
+    assert words in result.err
