@@ -63,15 +63,21 @@ def read_corrections(file: Path) -> dict[str, Label | None]:
     """Corrected labels by picture path; None for pictures to leave out.
 
     A CSV with the columns ``picture``, ``label`` (empty to leave out) and ``why``. Raises
-    :class:`~maskgate.errors.DataError` naming the line.
+    :class:`~maskgate.errors.DataError` on a file that cannot be read, and naming a line that does
+    not fit.
     """
     corrections: dict[str, Label | None] = {}
-    with file.open(newline="", encoding="utf-8") as rows:
-        for line, row in enumerate(csv.DictReader(rows), 2):
-            try:
-                corrections[row["picture"]] = Label(row["label"]) if row["label"] else None
-            except (KeyError, ValueError):
-                raise DataError(f"{file}, line {line}: want picture,label,why with a known label") from None
+    try:
+        rows = list(csv.DictReader(file.read_text("utf-8").splitlines()))
+    except OSError as error:
+        raise DataError(f"{file} cannot be read: {error.strerror}; check the recipe's corrections") from error
+    except UnicodeDecodeError as error:
+        raise DataError(f"{file} is not UTF-8: {error}") from error
+    for line, row in enumerate(rows, 2):
+        picture, label = row.get("picture"), row.get("label")
+        if not picture or label is None or (label and label not in LABELS):
+            raise DataError(f"{file}, line {line}: want picture,label,why with a known label")
+        corrections[picture] = Label(label) if label else None
     return corrections
 
 
@@ -111,6 +117,8 @@ def cut_faces(
             else:
                 chosen = main_face(faces)
                 folder = file.relative_to(root / source.path).parts[0]
+                if folder not in source.labels:
+                    raise DataError(f"{file} lies in no folder that the labels of source {source.path} name")
                 label = corrections.get(name) or Label(source.labels[folder])
                 labels = np.full(len(chosen), LABELS.index(label), np.int64)
             if not len(chosen):

@@ -14,7 +14,7 @@ class DetectorLoss:
 
     Attributes:
         negatives: hard negatives kept for each positive, per picture.
-        least_negatives: at least so many in a picture without faces.
+        least_negatives: at least so many per picture, also where there is no face.
         box_weight, landmark_weight: weights beside the classification loss.
     """
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -28,12 +29,16 @@ def read_face_labels(cache: Path) -> dict[str, Faces]:
             row = json.loads(line)
         except json.JSONDecodeError:
             continue
-        labels[row["path"]] = Faces(
-            np.array(row["boxes"], np.float32).reshape(-1, 4),
-            np.array(row["scores"], np.float32),
-            np.array(row["landmarks"], np.float32).reshape(-1, 5, 2),
-        )
+        labels[row["path"]] = _faces(row)
     return labels
+
+
+def _faces(row: Mapping[str, Any]) -> Faces:
+    return Faces(
+        np.array(row["boxes"], np.float32).reshape(-1, 4),
+        np.array(row["scores"], np.float32),
+        np.array(row["landmarks"], np.float32).reshape(-1, 5, 2),
+    )
 
 
 def label_pictures(teacher: Teacher, root: Path, files: Sequence[Path], cache: Path) -> dict[str, Faces]:
@@ -67,5 +72,5 @@ def label_pictures(teacher: Teacher, root: Path, files: Sequence[Path], cache: P
             }
             out.write(json.dumps(row) + "\n")
             out.flush()
-            labels[name] = faces
+            labels[name] = _faces(row)  # as a run that goes on from the file will see it
     return labels

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from maskgate.detection.boxes import iou
 from maskgate.detection.retinaface import RetinaFaceDetector, RetinaFaceSettings
+from maskgate.errors import DataError
 from maskgate.nets.retinaface import ExportedRetinaFace, RetinaFace, load_published
 from maskgate.training.detector_data import LabelledPicture
 from maskgate.training.export import export_onnx
@@ -35,7 +36,12 @@ def export_detector(net: RetinaFace, path: Path) -> None:
 
 
 def load_detector(file: Path, folder: Path, settings: RetinaFaceSettings) -> RetinaFaceDetector:
-    """A detector from an ONNX file, or from a published state dict that is exported into ``folder``."""
+    """A detector from an ONNX file, or from a published state dict that is exported into ``folder``.
+
+    Raises :class:`~maskgate.errors.DataError` where there is no such file.
+    """
+    if not file.is_file():
+        raise DataError(f"{file} is missing; check --weights and the recipe's [teacher]")
     if file.suffix != ".onnx":
         net = RetinaFace().eval()
         load_published(net, torch.load(file, map_location="cpu", weights_only=True))

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm
 
+from maskgate.errors import DataError
 from maskgate.training.runs import RunFolder, write_atomic, write_json
 
 
@@ -102,7 +103,11 @@ def train(
     """Trains ``task`` to the end, or on from the run's checkpoint; returns the averaged model.
 
     ``stop`` is asked after each step; where it says True the state is saved and the loop ends.
+
+    Raises :class:`~maskgate.errors.DataError` where an epoch has fewer samples than a batch.
     """
+    if len(task.dataset) < settings.batch:
+        raise DataError(f"an epoch of {len(task.dataset)} samples fills no batch of {settings.batch}")
     torch.manual_seed(seed)
     torch.set_num_threads(settings.threads)
     device = next(task.model.parameters()).device
@@ -163,10 +168,12 @@ def train(
                 sums[key] = sums.get(key, 0.0) + value
             if count % 20 == 0 and hasattr(bar, "set_postfix_str"):
                 bar.set_postfix_str(f"loss {sums['loss'] / count:.4f}", refresh=False)
-            if stop():
+            stopping = stop()
+            inside = done % steps > 0  # at the epoch's end its row comes before the checkpoint
+            if inside and stopping:
                 save_state()
                 return average.module
-            if time.monotonic() - saved > settings.checkpoint_seconds:
+            if inside and time.monotonic() - saved > settings.checkpoint_seconds:
                 save_state()
                 saved = time.monotonic()
         seconds = time.monotonic() - began
@@ -174,10 +181,13 @@ def train(
         row: dict[str, float | int] = {"epoch": epoch + 1, "seconds": seconds}
         row |= {f"train_{k}": v / max(count, 1) for k, v in sums.items()}
         row |= {f"val_{k}": v for k, v in task.evaluate(average.module).items()}
-        save_state()
+        # in this order: a row without its checkpoint is dropped and made anew, one never written is lost
         run.add_row(row)
+        save_state()
         if not quiet:
             tqdm.write("  ".join(f"{k} {v:.4g}" for k, v in row.items()))
+        if stopping:
+            return average.module
     finished: nn.Module = average.module.eval()
     tensors = {k: v.contiguous() for k, v in finished.state_dict().items()}
     write_atomic(run.path / "model.safetensors", save(tensors))

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import tomllib
+import types
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import MISSING, dataclass, fields
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
 from maskgate.errors import DataError
+from maskgate.types import LABELS
 
 T = TypeVar("T")
 
@@ -21,16 +23,22 @@ def read_recipe(path: Path, *, epochs: int | None = None) -> dict[str, Any]:
     """The recipe's table, with another number of epochs where one is given.
 
     Raises :class:`~maskgate.errors.DataError` on a missing or broken file, and naming a part that
-    every recipe needs and this one lacks.
+    every recipe needs and this one lacks or has as something else.
     """
     recipe = _parse(path)
     for name, kind in TABLES.items():
         if not isinstance(recipe.get(name), kind):
             form = "[[source]]" if name == "source" else f"[{name}]"
             raise DataError(f"{path} has no table {form}; see recipes/ for complete recipes")
-    require(recipe, ("seed", "start", "validation"), str(path))
+    if not all(isinstance(source, dict) for source in recipe["source"]):
+        raise DataError(f"{path} has a 'source' that is no table; write each as [[source]]")
+    kinds = {"seed": int, "start": str, "validation": float}
+    require(recipe, tuple(kinds), str(path))
+    for name, hint in kinds.items():
+        _check(recipe[name], hint, name, str(path))
     if "samples" not in recipe["loop"]:
         raise DataError(f"{path} has no field 'samples' in [loop]; give the samples of an epoch")
+    _check(recipe["loop"]["samples"], int, "samples", f"{path}, [loop],")
     if epochs is not None:
         recipe["loop"]["epochs"] = epochs
     return recipe
@@ -55,16 +63,58 @@ def _parse(path: Path) -> dict[str, Any]:
 def build(kind: type[T], table: Mapping[str, Any], where: str) -> T:
     """A settings dataclass from a recipe's table; lists become tuples.
 
-    Raises :class:`~maskgate.errors.DataError` naming an unknown or missing field.
+    Raises :class:`~maskgate.errors.DataError` naming an unknown or missing field, or one of the
+    wrong type.
     """
-    known = {f.name for f in fields(kind)}  # type: ignore[arg-type]
-    unknown = sorted(set(table) - known)
+    known = {f.name: f for f in fields(kind)}  # type: ignore[arg-type]
+    unknown = sorted(set(table) - set(known))
     if unknown:
         raise DataError(f"{where} has the unknown field {unknown[0]!r}; known are {', '.join(sorted(known))}")
-    try:
-        return kind(**{k: _frozen(v) for k, v in table.items()})
-    except TypeError as error:
-        raise DataError(f"{where} is incomplete: {error}") from error
+    needed = [n for n, f in known.items() if f.default is MISSING and f.default_factory is MISSING]
+    require(table, needed, where)
+    hints = get_type_hints(kind)
+    for name, value in table.items():
+        _check(value, hints[name], name, where)
+    return kind(**{k: _frozen(v) for k, v in table.items()})
+
+
+def _check(value: Any, hint: Any, name: str, where: str) -> None:
+    if not _fits(value, hint):
+        raise DataError(f"{where} has {name} = {value!r}; give {_words(hint)}")
+
+
+def _fits(value: Any, hint: Any) -> bool:
+    """Is ``value``, as TOML or JSON gives it, of the type ``hint`` of a settings dataclass?"""
+    origin, inner = get_origin(hint), get_args(hint)
+    if origin is types.UnionType:
+        return any(_fits(value, kind) for kind in inner)
+    if origin is tuple:
+        if not isinstance(value, list | tuple):
+            return False
+        if inner[-1] is ...:
+            return all(_fits(v, inner[0]) for v in value)
+        return len(value) == len(inner) and all(map(_fits, value, inner))
+    if origin is Mapping:
+        return isinstance(value, Mapping) and all(_fits(v, inner[1]) for v in value.values())
+    if hint in (int, float):  # a bool is an int to Python, a whole number is a number to TOML's writer
+        return isinstance(value, int | hint) and not isinstance(value, bool)
+    return isinstance(value, hint)
+
+
+_NAMES = {int: "a whole number", float: "a number", str: "text", bool: "true or false"}
+
+
+def _words(hint: Any) -> str:
+    """What to write in the recipe for a field of that type."""
+    origin, inner = get_origin(hint), get_args(hint)
+    if origin is types.UnionType:
+        return _words(inner[0])
+    if origin is tuple:
+        count = "" if inner[-1] is ... else f"{len(inner)} "
+        return f"a list of {count}entries, each {_words(inner[0])}"
+    if origin is Mapping:
+        return f"a table whose values are each {_words(inner[1])}"
+    return _NAMES[hint]
 
 
 def _frozen(value: Any) -> Any:
@@ -95,6 +145,11 @@ class Source:
     def __post_init__(self) -> None:
         if self.kind not in ("scenes", "photos", "crops"):
             raise DataError(f"source {self.path} has kind {self.kind!r}; use scenes, photos or crops")
+        for folder, label in (self.labels or {}).items():
+            if label not in LABELS:
+                raise DataError(
+                    f"source {self.path} has the label {label!r} for {folder}; use {', '.join(LABELS)}"
+                )
 
     def files(self, root: Path) -> list[Path]:
         """All pictures of the source, sorted. Raises DataError where there is none."""

@@ -36,7 +36,11 @@ def read_templates(folder: Path) -> list[MaskTemplate]:
     """All templates of a folder with ``masks.cfg`` (sections with ``template`` and ``mask_a`` to
     ``mask_f``) and ``templates/``. Raises :class:`~maskgate.errors.DataError`."""
     config = configparser.ConfigParser()
-    if not config.read(folder / "masks.cfg"):
+    try:
+        found = config.read(folder / "masks.cfg", "utf-8")
+    except (configparser.Error, UnicodeDecodeError) as error:
+        raise DataError(f"{folder / 'masks.cfg'} cannot be read: {' '.join(str(error).split())}") from error
+    if not found:
         raise DataError(f"{folder / 'masks.cfg'} is missing; give a folder of mask templates")
     templates = []
     for name in config.sections():
@@ -46,7 +50,12 @@ def read_templates(folder: Path) -> list[MaskTemplate]:
         picture = cv2.imread(str(file), cv2.IMREAD_UNCHANGED)
         if picture is None or picture.ndim != 3 or picture.shape[2] != 4:
             raise DataError(f"{file} is not a picture with an alpha channel")
-        anchors = [[float(v) for v in config[name][f"mask_{k}"].split(",")] for k in "abcdef"]
+        try:
+            anchors = [[float(v) for v in config[name][f"mask_{k}"].split(",")] for k in "abcdef"]
+        except (KeyError, ValueError):
+            anchors = []
+        if [len(point) for point in anchors] != [2] * 6:
+            raise DataError(f"{folder / 'masks.cfg'}: [{name}] wants mask_a to mask_f, each x, y in pixels")
         rgba = np.asarray(cv2.cvtColor(picture, cv2.COLOR_BGRA2RGBA), np.uint8)
         templates.append(MaskTemplate(name, rgba, np.array(anchors, np.float32)))
     return templates

@@ -1,0 +1,39 @@
+"""Fixtures of the training tests."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+
+import cv2
+import numpy as np
+import pytest
+
+from maskgate.types import Faces
+
+
+@pytest.fixture(autouse=True)
+def _threads() -> Iterator[None]:
+    """Training sets thread counts of the whole process; later tests get theirs back."""
+    before = cv2.getNumThreads()
+    torch_before = None
+    try:
+        import torch
+    except ModuleNotFoundError:
+        torch = None  # type: ignore[assignment]
+    if torch is not None:
+        torch_before = torch.get_num_threads()
+        torch.set_num_threads(min(torch_before, os.cpu_count() or 1))
+    yield
+    cv2.setNumThreads(before)
+    if torch is not None and torch_before is not None:
+        torch.set_num_threads(torch_before)
+
+
+@pytest.fixture
+def astronaut_face() -> Faces:
+    """The astronaut's face as two published detectors see it, rounded to pixels."""
+    landmarks = [[204, 101], [247, 103], [225, 129], [202, 138.5], [245.5, 140.5]]
+    return Faces(
+        np.array([[179, 58, 271, 177]], np.float32), np.ones(1, np.float32), np.array([landmarks], np.float32)
+    )

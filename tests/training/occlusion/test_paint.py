@@ -1,0 +1,98 @@
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from maskgate.training.occlusion import paint
+from maskgate.training.occlusion.hands import Hand
+from maskgate.training.occlusion.masks import Wearing
+from maskgate.training.occlusion.paint import Painter
+from maskgate.training.occlusion.templates import MaskTemplate
+
+HAND = Hand(np.full((40, 30, 3), 120, np.uint8), np.ones((40, 30), np.float32))
+TEMPLATE = MaskTemplate(
+    "t",
+    np.full((60, 90, 4), 255, np.uint8),
+    np.array([[5, 5], [45, 1], [85, 5], [12, 45], [45, 58], [78, 45]], np.float32),
+)
+
+
+@pytest.fixture
+def drawn(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The names of what is drawn, in order; it is drawn for all that."""
+    names: list[str] = []
+
+    def record(name: str) -> None:
+        real = getattr(paint, name)
+
+        def draw(*args: Any, **options: Any) -> Any:
+            wearing = [str(a) for a in args if isinstance(a, Wearing)]
+            over = ["over_mouth"] if options.get("over_mouth") else []
+            names.append(" ".join([name, *wearing, *over]))
+            return real(*args, **options)
+
+        monkeypatch.setattr(paint, name, draw)
+
+    for name in ("draw_mask", "wear_template", "lay_hand", "draw_scarf", "draw_beard"):
+        record(name)
+    return names
+
+
+def shares(drawn: list[str]) -> dict[str, float]:
+    return {name: drawn.count(name) / len(drawn) for name in sorted(set(drawn))}
+
+
+def repeat(painter: Painter, method: str, portrait: Any, count: int = 300, **options: Any) -> None:
+    rng = np.random.default_rng(0)
+    image, points = portrait.image[::4, ::4].copy(), portrait.landmarks / 4
+    for _ in range(count):
+        out = getattr(painter, method)(image, points, **options, rng=rng)
+        assert (out.shape, out.dtype) == (image.shape, np.uint8)
+
+
+def test_masks(portrait: Any, drawn: list[str]) -> None:
+    repeat(Painter(templates=[TEMPLATE]), "mask", portrait, wearing=Wearing.RIGHT)
+    assert shares(drawn) == pytest.approx({"draw_mask right": 0.55, "wear_template right": 0.45}, abs=0.09)
+    drawn.clear()
+    repeat(Painter(), "mask", portrait, 20, wearing=Wearing.CHIN)
+    assert shares(drawn) == {"draw_mask chin": 1}
+
+
+def test_wrong_masks(portrait: Any, drawn: list[str]) -> None:
+    repeat(Painter(), "wrong_mask", portrait)
+    wanted = {"draw_mask nose_out": 0.5, "draw_mask mouth_out": 0.15, "draw_mask chin": 0.35}
+    assert shares(drawn) == pytest.approx(wanted, abs=0.09)
+
+
+def test_covers_that_are_no_mask(portrait: Any, drawn: list[str]) -> None:
+    repeat(Painter(hands=[HAND]), "bare_cover", portrait)
+    found = shares(drawn)
+    assert found["lay_hand"] == pytest.approx(0.5, abs=0.09)
+    assert found["draw_scarf"] + found["draw_scarf over_mouth"] == pytest.approx(0.3, abs=0.09)
+    assert found["draw_beard"] == pytest.approx(0.2, abs=0.08)
+    drawn.clear()
+    repeat(Painter(), "bare_cover", portrait)
+    found = shares(drawn)
+    assert set(found) == {"draw_beard", "draw_scarf", "draw_scarf over_mouth"}
+    assert found["draw_scarf over_mouth"] / (1 - found["draw_beard"]) == pytest.approx(0.35, abs=0.1)
+
+
+def test_covers_for_the_detector(portrait: Any, drawn: list[str]) -> None:
+    repeat(Painter(hands=[HAND]), "cover_any", portrait)
+    found = shares(drawn)
+    assert found["draw_mask right"] == pytest.approx(0.6, abs=0.09)
+    assert sum(v for k, v in found.items() if "mask" in k) == pytest.approx(0.75, abs=0.08)
+    assert found["lay_hand"] == pytest.approx(0.125, abs=0.06)
+
+
+@pytest.mark.parametrize("method", ["wrong_mask", "bare_cover", "cover_any"])
+def test_draws_repeat(portrait: Any, method: str) -> None:
+    painter = Painter([TEMPLATE], [HAND])
+    for seed in range(6):
+        one, two = (
+            getattr(painter, method)(portrait.image, portrait.landmarks, np.random.default_rng(seed))
+            for _ in range(2)
+        )
+        assert np.array_equal(one, two)

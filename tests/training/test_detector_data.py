@@ -1,0 +1,209 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+
+from maskgate.detection.anchors import make_anchors  # noqa: E402
+from maskgate.training import detector_data  # noqa: E402
+from maskgate.training.detector_data import (  # noqa: E402
+    DetectorAugmentation,
+    DetectorDataset,
+    LabelledPicture,
+)
+from maskgate.training.detector_targets import match_anchors  # noqa: E402
+from maskgate.training.occlusion.paint import Painter  # noqa: E402
+
+GROUND, SKIN, REGION = (70, 70, 70), (255, 255, 255), (120, 0, 120)
+DOTS = [(255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 255, 0), (0, 255, 255)]
+MIRRORED = [1, 0, 2, 4, 3]
+
+
+def draw(folder: Path, *, bare: bool = False) -> LabelledPicture:
+    """A picture with a face of 120×140 pixels, a dot of its own colour on each landmark, and a
+    region to ignore."""
+    image = np.full((320, 400, 3), GROUND, np.uint8)
+    box, region = [100, 80, 220, 220], [280, 200, 360, 260]
+    image[box[1] : box[3], box[0] : box[2]] = SKIN
+    image[region[1] : region[3], region[0] : region[2]] = REGION
+    points = [[130, 120], [190, 120], [160, 155], [135, 190], [185, 190]]
+    for (x, y), colour in zip(points, DOTS, strict=True):
+        cv2.circle(image, (x, y), 9, colour, -1, cv2.LINE_AA)
+    file = folder / "dots.png"
+    cv2.imwrite(str(file), image[..., ::-1])
+    return LabelledPicture(
+        file, np.array([box], np.float32), np.array([points], np.float32), np.ones(1, np.bool_),
+        np.array([region], np.float32), np.full(1, bare),
+    )  # fmt: skip
+
+
+def near(image: np.ndarray, colour: tuple[int, int, int]) -> np.ndarray:
+    return np.abs(image.astype(int) - colour).max(2) < 60
+
+
+def edges_of(mask: np.ndarray) -> list[int]:
+    """x1, y1, x2, y2 of the largest connected part."""
+    _, _, stats, _ = cv2.connectedComponentsWithStats(mask.astype(np.uint8))
+    x, y, w, h, _ = stats[1 + stats[1:, cv2.CC_STAT_AREA].argmax()].tolist()
+    return [x, y, x + w, y + h]
+
+
+@pytest.fixture
+def plain_light(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Geometry alone, so that colours tell where things went."""
+    for name in ("vary_light", "vary_sharpness"):
+        monkeypatch.setattr(detector_data, name, lambda image, rng: image)
+
+
+def dataset(
+    picture: LabelledPicture, a: DetectorAugmentation, painter: Painter | None = None, seed: int = 1
+) -> DetectorDataset:
+    return DetectorDataset([picture], [1.0], 100, a, painter, seed)
+
+
+@pytest.mark.usefixtures("plain_light")
+@pytest.mark.parametrize(
+    "augmentation",
+    [
+        DetectorAugmentation(side=256, whole=1.0, mosaic=0.0),
+        DetectorAugmentation(side=256, whole=0.0, mosaic=0.0, face_sizes=(25, 60)),  # shrunk first
+        DetectorAugmentation(side=320, whole=0.0, mosaic=0.0, face_sizes=(90, 300)),  # up to 2.2 times
+    ],
+    ids=["whole", "small", "large"],
+)
+def test_labels_stay_on_the_pixels(tmp_path: Path, augmentation: DetectorAugmentation) -> None:
+    data = dataset(draw(tmp_path), augmentation)
+    seen = mirrored = regions = 0
+    for seed in range(40):
+        sample = data.sample(np.random.default_rng(seed))
+        assert sample.image.shape == (augmentation.side, augmentation.side, 3)
+        assert len(sample.boxes) == 1  # the chosen face is always in view
+        corners = sample.image[[0, 0, -1, -1], [0, -1, 0, -1]][None]
+        if any(near(corners, c).any() for c in [*DOTS, REGION, SKIN]):
+            continue  # a fill of the colour that is looked for
+        dots = [np.argwhere(near(sample.image, c))[:, ::-1].mean(0) for c in DOTS]
+        scale = float(sample.boxes[0, 2] - sample.boxes[0, 0]) / 120
+        slack = 1.0 + 0.5 * max(scale, 1)
+        turned = dots[0][0] > dots[1][0]
+        mirrored += turned
+        wanted = np.array(dots)[MIRRORED] if turned else np.array(dots)
+        assert np.abs(sample.landmarks[0] - wanted).max() < slack
+        assert sample.has_landmarks[0]
+        face = near(sample.image, SKIN)
+        for colour in DOTS:
+            face |= near(sample.image, colour)
+        assert np.abs(sample.boxes[0] - edges_of(face)).max() < slack + 0.5
+        region = near(sample.image, REGION)
+        if region.sum() > 60:
+            regions += 1
+            assert np.abs(sample.ignore - edges_of(region)).max(1).min() < slack + 0.5
+        seen += 1
+    assert seen >= 30
+    assert 8 < mirrored < 30
+    assert augmentation.whole == 0 or regions == seen
+
+
+@pytest.mark.usefixtures("plain_light")
+def test_mosaic_moves_labels_with_their_quarter(tmp_path: Path) -> None:
+    data = dataset(draw(tmp_path), DetectorAugmentation(side=400, whole=1.0, mosaic=1.0))
+    for seed in range(10):
+        sample = data.sample(np.random.default_rng(seed))
+        quarters = set()
+        for box, points in zip(sample.boxes, sample.landmarks, strict=True):
+            quarters.add((box[0] >= 200, box[1] >= 200))
+            nose = points[2].round().astype(int)
+            assert near(sample.image[nose[1] - 2 : nose[1] + 2, nose[0] - 2 : nose[0] + 2], DOTS[2]).any()
+        assert len(quarters) == len(sample.boxes) == 4
+
+
+def test_faces_cut_off_or_tiny_become_ignored_regions(tmp_path: Path) -> None:
+    side = 200
+    data = dataset(draw(tmp_path), DetectorAugmentation(side=side))
+    rng = np.random.default_rng(2)
+    image = np.zeros((side, side, 3), np.uint8)
+    kept = dropped = 0
+    for _ in range(60):
+        corner, size = rng.uniform(-80, side, (6, 2)), np.exp(rng.uniform(0.5, 4.6, (6, 2)))
+        boxes = np.concatenate([corner, corner + size], 1)
+        points = rng.uniform(0, side, (6, 5, 2))
+        regions = np.array([[150.0, 150, 260, 170], [210, 0, 220, 10]])
+        sample = data._sort_out(image, boxes, points, np.ones(6, np.bool_), regions, side)
+        faces, known, ignored = [], [], [[150.0, 150, 200, 170]]
+        for x1, y1, x2, y2 in boxes.tolist():
+            cut = [max(x1, 0.0), max(y1, 0.0), min(x2, side), min(y2, side)]
+            w, h = max(cut[2] - cut[0], 0.0), max(cut[3] - cut[1], 0.0)
+            share = w * h / ((x2 - x1) * (y2 - y1))
+            if share >= 0.6 and max(w, h) >= 7 and min(w, h) >= 3:
+                faces.append(cut)
+                known.append(share > 0.8)
+            elif share > 0.05:
+                ignored.append(cut)
+        assert sample.boxes == pytest.approx(np.array(faces).reshape(-1, 4), abs=1e-4)
+        assert sample.has_landmarks.tolist() == known
+        assert sample.ignore == pytest.approx(np.array(ignored), abs=1e-4)
+        kept, dropped = kept + len(faces), dropped + len(ignored) - 1
+    assert min(kept, dropped) > 50
+
+
+def test_item_is_the_sample_as_the_network_wants_it(tmp_path: Path) -> None:
+    a = DetectorAugmentation(side=128)
+    data = dataset(draw(tmp_path), a, seed=9)
+    data.epoch = 2
+    x, kind, boxes, landmarks, has = data[5]
+    sample = data.sample(np.random.default_rng((9, 2, 5)))
+    assert x.dtype == torch.float32
+    rgb = (x.numpy().transpose(1, 2, 0) + np.array([104, 117, 123], np.float32))[..., ::-1]
+    assert np.array_equal(rgb.round().astype(np.uint8), sample.image)
+    wanted = match_anchors(
+        make_anchors(128, 128, a.anchors), sample.boxes, sample.landmarks, sample.has_landmarks, sample.ignore
+    )
+    for got, want in zip(
+        (kind, boxes, landmarks, has),
+        (wanted.kind, wanted.boxes, wanted.landmarks, wanted.has_landmarks),
+        strict=True,
+    ):
+        assert np.array_equal(got.numpy(), want)
+
+
+def test_item_depends_on_seed_epoch_and_index_alone(tmp_path: Path) -> None:
+    picture = draw(tmp_path, bare=True)
+    a = DetectorAugmentation(side=128)
+    first, second = (dataset(picture, a, Painter(), seed=4) for _ in range(2))
+    forward = [first[i] for i in range(6)]
+    backward = [second[i] for i in reversed(range(6))][::-1]
+    for one, other in zip(forward, backward, strict=True):
+        assert all(torch.equal(p, q) for p, q in zip(one, other, strict=True))
+    second.epoch = 1
+    other_seed = dataset(picture, a, Painter(), seed=5)
+    for i in range(6):
+        assert not torch.equal(forward[i][0], second[i][0])
+        assert not torch.equal(forward[i][0], other_seed[i][0])
+        assert i == 0 or not torch.equal(forward[i][0], forward[0][0])
+
+
+@pytest.mark.usefixtures("plain_light")
+@pytest.mark.parametrize("bare", [True, False])
+def test_only_bare_faces_are_covered(tmp_path: Path, bare: bool) -> None:
+    a = DetectorAugmentation(side=256, whole=1.0, mosaic=0.0, occlude=1.0)
+    data = dataset(draw(tmp_path, bare=bare), a, Painter())
+    free = 0
+    for seed in range(20):
+        image = data.sample(np.random.default_rng(seed)).image
+        free += all(near(image, DOTS[k]).sum() > 20 for k in (3, 4))  # both mouth corners in view
+    assert free == 20 if not bare else free < 8
+
+
+def test_weights_say_how_often_a_picture_is_drawn(tmp_path: Path) -> None:
+    picture = draw(tmp_path)
+    two = [picture, replace(picture, path=tmp_path / "gone.png")]
+    a = DetectorAugmentation(side=64, mosaic=0.0)
+    never = DetectorDataset(two, [1.0, 0.0], 30, a, None, 0)
+    assert all(len(never[i]) == 5 for i in range(30))
+    sometimes = DetectorDataset(two, [1.0, 1.0], 30, a, None, 0)
+    with pytest.raises(FileNotFoundError, match=r"gone\.png"):
+        [sometimes[i] for i in range(30)]

@@ -1,0 +1,90 @@
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+
+from maskgate.training.detector_loss import DetectorLoss  # noqa: E402
+
+
+def slow(
+    settings: DetectorLoss,
+    outputs: list[np.ndarray],
+    kind: np.ndarray,
+    targets: list[np.ndarray],
+    has: np.ndarray,
+) -> dict[str, float]:
+    """The three parts of the loss by plain loops."""
+    loc, scores, points = outputs
+    classes = box = landmark = 0.0
+    faces = marked = 0
+
+    def smooth(a: np.ndarray, b: np.ndarray) -> float:
+        return sum(0.5 * d * d if abs(d) < 1 else abs(d) - 0.5 for d in (a - b).tolist())
+
+    for n in range(len(kind)):
+        negatives = []
+        own = 0
+        for a in range(kind.shape[1]):
+            bare, face = scores[n, a].tolist()
+            norm = math.log(math.exp(bare) + math.exp(face))
+            if kind[n, a] == 1:
+                own += 1
+                classes += norm - face
+                box += smooth(loc[n, a], targets[0][n, a])
+                if has[n, a]:
+                    marked += 1
+                    landmark += smooth(points[n, a], targets[1][n, a])
+            elif kind[n, a] == 0:
+                negatives.append(norm - bare)
+        faces += own
+        negatives.sort(reverse=True)
+        classes += sum(negatives[: max(settings.negatives * own, settings.least_negatives)])
+    return {
+        "classes": classes / max(faces, 1),
+        "boxes": box / max(faces, 1),
+        "landmarks": landmark / max(marked, 1),
+    }
+
+
+def inputs(seed: int, anchors: int, shares: tuple[float, float, float]) -> tuple[list[np.ndarray], ...]:
+    rng = np.random.default_rng(seed)
+    outputs = [rng.normal(0, 2, (3, anchors, w)).astype(np.float32) for w in (4, 2, 10)]
+    kind = rng.choice([-1, 0, 1], (3, anchors), p=shares).astype(np.int8)
+    targets = [rng.normal(0, 2, (3, anchors, w)).astype(np.float32) for w in (4, 10)]
+    has = (kind == 1) & (rng.random((3, anchors)) < 0.6)
+    return outputs, [kind], targets, [has]
+
+
+@pytest.mark.parametrize("settings", [DetectorLoss(), DetectorLoss(3, 0), DetectorLoss(7, 4, 1.0, 0.5)])
+@pytest.mark.parametrize("shares", [(0.2, 0.7, 0.1), (0.0, 0.98, 0.02), (0.1, 0.2, 0.7), (0.3, 0.7, 0.0)])
+def test_equals_plain_loops(settings: DetectorLoss, shares: tuple[float, float, float]) -> None:
+    outputs, (kind,), targets, (has,) = inputs(3, 150, shares)
+    kind[0] = np.where(kind[0] == 1, 0, kind[0])  # a picture without faces
+    has[0] = False
+    wanted = slow(settings, outputs, kind, targets, has)
+    t = torch.from_numpy
+    total, parts = settings(
+        (t(outputs[0]), t(outputs[1]), t(outputs[2])), t(kind), t(targets[0]), t(targets[1]), t(has)
+    )
+    assert parts == pytest.approx(wanted, rel=1e-4, abs=1e-6)
+    weighted = wanted["classes"] + settings.box_weight * wanted["boxes"]
+    assert total.item() == pytest.approx(weighted + settings.landmark_weight * wanted["landmarks"], rel=1e-4)
+
+
+def test_gradient_reaches_only_what_counts() -> None:
+    outputs, (kind,), targets, (has,) = inputs(5, 80, (0.3, 0.6, 0.1))
+    leaves = [torch.from_numpy(o).requires_grad_() for o in outputs]
+    t = torch.from_numpy
+    total, _ = DetectorLoss(3, 0)(tuple(leaves), t(kind), t(targets[0]), t(targets[1]), t(has))
+    total.backward()
+    moved = [leaf.grad.abs().sum(2).numpy() > 0 for leaf in leaves]
+    assert (moved[0] == (kind == 1)).all()
+    assert (moved[2] == has).all()
+    assert not moved[1][kind == -1].any()
+    assert moved[1][kind == 1].all()
+    for n in range(3):
+        assert moved[1][n][kind[n] == 0].sum() == min(3 * (kind[n] == 1).sum(), (kind[n] == 0).sum())
