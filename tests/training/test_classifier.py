@@ -16,6 +16,7 @@ torch = pytest.importorskip("torch")
 from torch import Tensor, nn  # noqa: E402
 
 from maskgate.alignment import CropSpec  # noqa: E402
+from maskgate.classification.quality import sharpness  # noqa: E402
 from maskgate.classification.resnet import ResNetClassifier  # noqa: E402
 from maskgate.errors import DataError  # noqa: E402
 from maskgate.nets.face_resnet import BLOCKS, FaceResNet  # noqa: E402
@@ -45,7 +46,7 @@ from maskgate.training.occlusion.hands import Hand  # noqa: E402
 from maskgate.training.occlusion.paint import Painter  # noqa: E402
 from maskgate.training.recipe import Source, read_recipe  # noqa: E402
 from maskgate.training.runs import RunFolder  # noqa: E402
-from maskgate.types import Faces  # noqa: E402
+from maskgate.types import LABELS, Faces  # noqa: E402
 
 RECIPES = Path(__file__).resolve().parents[2] / "recipes"
 SMALL = ClassifierAugmentation(size=64)
@@ -68,7 +69,9 @@ class TestFigures:
         labels, kinds = rng.integers(0, 3, 300), rng.integers(0, 3, 300)
         logits = rng.normal(0, 1.5, (300, 3))
         logits[np.arange(300), labels] += 1.5
-        return ValidationFaces(np.zeros((300, 2, 2, 3), np.uint8), labels, kinds), logits
+        return ValidationFaces(
+            np.zeros((300, 2, 2, 3), np.uint8), labels, kinds, np.ones(300, np.float32)
+        ), logits
 
     @pytest.mark.parametrize(("temperature", "threshold"), [(1.0, 0.5), (2.5, 0.3)])
     def test_against_scikit_learn(self, temperature: float, threshold: float) -> None:
@@ -95,7 +98,9 @@ class TestFigures:
         assert figures["accuracy"] == pytest.approx(np.mean(right))
 
     def test_share_of_nothing_is_nan(self) -> None:
-        faces = ValidationFaces(np.zeros((2, 2, 2, 3), np.uint8), np.array([0, 1]), np.array([0, 0]))
+        faces = ValidationFaces(
+            np.zeros((2, 2, 2, 3), np.uint8), np.array([0, 1]), np.zeros(2, int), np.ones(2)
+        )
         figures = faces.figures(np.array([[3.0, 0, 0], [0, 3, 0]]))
         assert (figures["accuracy"], figures["roc_auc"]) == (1, 1)
         assert np.isnan(figures["incorrect_flagged"])
@@ -208,7 +213,7 @@ def test_eight_samples_are_learnt_by_heart(tmp_path: Path, astronaut: np.ndarray
     torch.manual_seed(0)
     dataset = Eight(astronaut)
     net = FaceResNet(3, BLOCKS[:1])
-    faces = ValidationFaces(np.stack(dataset.views), np.array(dataset.labels), np.zeros(8, np.int64))
+    faces = ValidationFaces(np.stack(dataset.views), np.array(dataset.labels), np.zeros(8, int), np.ones(8))
     task = ClassifierTask(net, dataset, faces, smoothing=0.0)
     settings = LoopSettings(
         epochs=60, batch=8, rate=5e-3, warm_up=10, average=0.5, bfloat16=False, workers=0, decay=0.0
@@ -228,7 +233,7 @@ def test_smoothing_is_of_the_labels() -> None:
     scores = torch.tensor([[2.0, 0.5, -1.0], [0.1, 0.2, 0.3]])
     labels = torch.tensor([0, 2])
     net = FaceResNet(3, BLOCKS[:1])
-    faces = ValidationFaces(np.zeros((1, 2, 2, 3), np.uint8), np.array([0]), np.array([0]))
+    faces = ValidationFaces(np.zeros((1, 2, 2, 3), np.uint8), np.array([0]), np.array([0]), np.ones(1))
     task = ClassifierTask(net, Eight(np.zeros((512, 512, 3), np.uint8)), faces, smoothing=0.3)
 
     class Fixed(nn.Module):
@@ -247,7 +252,8 @@ def test_finish_writes_what_was_fitted(tmp_path: Path) -> None:
     net = FaceResNet(3, BLOCKS[:1])
     rng = np.random.default_rng(0)
     views = rng.integers(0, 256, (40, 64, 64, 3), dtype=np.uint8)
-    faces = ValidationFaces(views, rng.integers(0, 3, 40), np.array([0] * 30 + [1] * 5 + [2] * 5))
+    kinds = np.array([0] * 30 + [1] * 5 + [2] * 5)
+    faces = ValidationFaces(views, rng.integers(0, 3, 40), kinds, np.arange(40, dtype=np.float32))
     finish(net, faces, SMALL, 0.1, tmp_path)
     figures = json.loads((tmp_path / "figures.json").read_text())
     session = ort.InferenceSession(str(tmp_path / "model.onnx"))
@@ -258,6 +264,14 @@ def test_finish_writes_what_was_fitted(tmp_path: Path) -> None:
     called = p[:30][faces.labels[:30] == NO_MASK, 0] >= figures["threshold"]
     assert figures["validation"]["recall_no_mask"] == pytest.approx(1 - called.mean(), abs=0.11)
     assert 0.2 <= figures["temperature"] <= 10
+    with (tmp_path / "validation.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["label"] for row in rows] == [LABELS[k] for k in faces.labels[:30]]
+    read = np.array([[float(row[label]) for label in LABELS] for row in rows])
+    np.testing.assert_allclose(read, p[:30], atol=2e-3)  # half weights in the network
+    assert [float(row["size"]) for row in rows] == list(range(30))
+    np.testing.assert_allclose([float(row["sharpness"]) for row in rows], [sharpness(v) for v in views[:30]],
+                               rtol=1e-5)  # fmt: skip
 
 
 class TestSplits:

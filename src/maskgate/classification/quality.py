@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import cv2
 import numpy as np
@@ -18,12 +19,13 @@ class UncertainLimits:
     Attributes:
         size: shorter side of the face's box, in pixels of the picture.
         sharpness: see :func:`sharpness`.
-        margin: distance of P(mask) from the threshold.
+        margin: distance of P(mask) from the threshold in log-odds, log(p / (1 - p)), so that it
+            means the same at a threshold of 0.2 as at 0.5.
     """
 
     size: float = 20.0
-    sharpness: float = 2.0
-    margin: float = 0.1
+    sharpness: float = 3.0
+    margin: float = 1.0
 
     def uncertain(
         self, faces: Faces, crops: Image, probabilities: NDArray[np.float32], threshold: float
@@ -34,15 +36,20 @@ class UncertainLimits:
             faces: N faces.
             crops: ``(N, S, S, 3)`` uint8, what the classifier saw.
             probabilities: ``(N, 3)``.
-            threshold: on P(mask).
+            threshold: on P(mask), in (0, 1).
         """
         if not len(faces):
             return np.zeros(0, np.bool_)
         small = (faces.boxes[:, 2:] - faces.boxes[:, :2]).min(1) < self.size
         blurred = np.array([sharpness(crop) < self.sharpness for crop in crops])
-        close = np.abs(probabilities[:, 0] - threshold) < self.margin
+        close = np.abs(_log_odds(probabilities[:, 0]) - _log_odds(np.float64(threshold))) < self.margin
         out: NDArray[np.bool_] = small | blurred | close
         return out
+
+
+def _log_odds(p: NDArray[np.floating[Any]] | np.float64) -> NDArray[np.float64]:
+    inside = np.clip(np.asarray(p, np.float64), 1e-9, 1 - 1e-9)
+    return np.asarray(np.log(inside / (1 - inside)))
 
 
 def sharpness(crop: Image) -> float:

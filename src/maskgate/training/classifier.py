@@ -16,6 +16,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from maskgate.classification.quality import sharpness
 from maskgate.evaluation.matching import SMALLEST
 from maskgate.evaluation.metrics import roc_auc
 from maskgate.nets.face_resnet import BLOCKS, FaceResNet, load_recognition_weights
@@ -38,8 +39,8 @@ from maskgate.training.occlusion.hands import Hand, lay_hand, read_hands
 from maskgate.training.occlusion.paint import Painter
 from maskgate.training.occlusion.templates import read_templates
 from maskgate.training.recipe import Source, build, require
-from maskgate.training.runs import RunFolder, write_json
-from maskgate.types import Image
+from maskgate.training.runs import RunFolder, write_atomic, write_json
+from maskgate.types import LABELS, Image
 
 
 class ClassifierTask:
@@ -68,12 +69,14 @@ class ValidationFaces:
     """Held-out faces as inference sees them.
 
     ``views`` ``(N, S, S, 3)`` uint8, ``labels`` ``(N,)``, ``kinds`` ``(N,)``: 0 a photograph as it
-    is, 1 drawn on, 2 a bare face with a hand over the mouth.
+    is, 1 drawn on, 2 a bare face with a hand over the mouth; ``sizes`` ``(N,)``: longer side of
+    the face's box in pixels of its picture.
     """
 
     views: Image
     labels: NDArray[np.int64]
     kinds: NDArray[np.int64]
+    sizes: NDArray[np.float32]
 
     def figures(
         self, logits: NDArray[np.float64], temperature: float = 1.0, threshold: float = 0.5
@@ -100,6 +103,14 @@ class ValidationFaces:
             "hand_called_mask": share(self.kinds == 2, called),
         }
 
+    def table(self, probabilities: NDArray[np.float64]) -> str:
+        """The photographs as they are, a line of CSV each: label, probabilities, size and sharpness."""
+        lines = ["label,mask,no_mask,incorrect,size,sharpness"]
+        for i in np.flatnonzero(self.kinds == 0):
+            numbers = [*probabilities[i], self.sizes[i], sharpness(self.views[i])]
+            lines.append(",".join([LABELS[self.labels[i]], *(f"{v:.6g}" for v in numbers)]))
+        return "\n".join(lines) + "\n"
+
 
 def validation_faces(
     crops: FaceCrops, painter: Painter, hands: list[Hand], a: ClassifierAugmentation, seed: int,
@@ -108,7 +119,7 @@ def validation_faces(
     """Still views of all held-out crops, and of bare ones drawn on (up to ``limit`` of each kind)."""
     rng = np.random.default_rng((seed, 99))
     views = [still_view(c, a.margin, a.size) for c in crops.images]
-    labels, kinds = list(crops.labels), [0] * len(crops)
+    labels, kinds, sizes = list(crops.labels), [0] * len(crops), list(crops.sizes)
     bare = (crops.labels == NO_MASK) & ~np.isnan(crops.landmarks).any((1, 2)) & (crops.sizes >= 24)
     for i in rng.permutation(np.flatnonzero(bare))[:limit]:
         for label in (NO_MASK, INCORRECT):
@@ -116,12 +127,16 @@ def validation_faces(
             views.append(still_view(drawn, a.margin, a.size))
             labels.append(label)
             kinds.append(1)
+            sizes.append(crops.sizes[i])
         if hands:
             covered = lay_hand(crops.images[i], crops.landmarks[i], hands[int(rng.integers(len(hands)))], rng)
             views.append(still_view(covered, a.margin, a.size))
             labels.append(NO_MASK)
             kinds.append(2)
-    return ValidationFaces(np.stack(views), np.array(labels, np.int64), np.array(kinds, np.int64))
+            sizes.append(crops.sizes[i])
+    return ValidationFaces(
+        np.stack(views), np.array(labels, np.int64), np.array(kinds, np.int64), np.array(sizes, np.float32)
+    )
 
 
 def logits_of(model: nn.Module, views: Image, batch: int = 64) -> NDArray[np.float64]:
@@ -248,12 +263,13 @@ def finish(
     net: FaceResNet, validation: ValidationFaces, a: ClassifierAugmentation, wearers_accused: float,
     output: Path,
 ) -> None:  # fmt: skip
-    """Calibrates on the held-out photographs and exports; writes ``figures.json``."""
+    """Calibrates on the held-out photographs and exports; writes ``figures.json`` and
+    ``validation.csv``."""
     logits = logits_of(net, validation.views)
     real = validation.kinds == 0
     temperature = fit_temperature(logits[real], validation.labels[real])
-    p_mask = softmax(logits, temperature)[:, 0]
-    threshold = fit_threshold(p_mask[real], validation.labels[real], wearers_accused)
+    probabilities = softmax(logits, temperature)
+    threshold = fit_threshold(probabilities[real, 0], validation.labels[real], wearers_accused)
     figures: Mapping[str, Any] = {
         "temperature": temperature,
         "threshold": threshold,
@@ -261,6 +277,7 @@ def finish(
         "validation": validation.figures(logits, temperature, threshold),
     }
     write_json(output / "figures.json", figures)
+    write_atomic(output / "validation.csv", validation.table(probabilities).encode())
     export_classifier(net, temperature, a.size, output / "model.onnx")
 
 

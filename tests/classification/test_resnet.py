@@ -1,0 +1,86 @@
+from __future__ import annotations
+
+import cv2
+import numpy as np
+import pytest
+from skimage import data
+
+from maskgate.classification import create_classifier
+from maskgate.classification.resnet import ResNetClassifier
+from maskgate.errors import InputError
+from maskgate.models import RuntimeOptions
+
+
+@pytest.fixture(scope="module")
+def classifier() -> ResNetClassifier:
+    """The one that ships."""
+    made = create_classifier(None, RuntimeOptions(threads=1))
+    assert isinstance(made, ResNetClassifier)
+    return made
+
+
+@pytest.fixture(scope="module")
+def crops(astronaut: np.ndarray) -> np.ndarray:
+    """(5, 112, 112, 3): a face, its mirror image, and things that are no faces."""
+    face = cv2.resize(astronaut[50:200, 150:300], (112, 112))
+    other = [cv2.resize(picture, (112, 112)) for picture in (data.coffee(), data.chelsea(), data.rocket())]
+    return np.stack([face, face[:, ::-1], *other])
+
+
+def test_rows_are_probabilities(classifier: ResNetClassifier, crops: np.ndarray) -> None:
+    p = classifier.classify(crops)
+    assert p.shape == (5, 3)
+    assert p.dtype == np.float32
+    assert (p >= 0).all()
+    np.testing.assert_allclose(p.sum(1), 1, atol=1e-5)
+    assert (p[:2, 1] > 0.9).all()  # a bare face, either way round
+
+
+def test_a_crop_does_not_depend_on_its_batch(classifier: ResNetClassifier, crops: np.ndarray) -> None:
+    together = classifier.classify(crops)
+    alone = np.concatenate([classifier.classify(crop[None]) for crop in crops])
+    np.testing.assert_allclose(together, alone, atol=1e-5)
+
+
+def test_many_faces_go_in_parts(classifier: ResNetClassifier, crops: np.ndarray) -> None:
+    class Counting:
+        """Passes calls on to the session and notes their sizes."""
+
+        def __init__(self) -> None:
+            self.sizes: list[int] = []
+
+        def get_inputs(self) -> object:
+            return classifier.session.get_inputs()
+
+        def run(self, names: object, inputs: dict[str, np.ndarray]) -> object:
+            (batch,) = inputs.values()
+            self.sizes.append(len(batch))
+            return classifier.session.run(names, inputs)
+
+    session = Counting()
+    parts = ResNetClassifier(session, classifier.crop, batch=2)  # type: ignore[arg-type]
+    np.testing.assert_allclose(parts.classify(crops), classifier.classify(crops), atol=1e-5)
+    assert session.sizes == [2, 2, 1]
+
+
+def test_views_need_not_be_contiguous(classifier: ResNetClassifier, crops: np.ndarray) -> None:
+    mirrored = crops[:, :, ::-1]
+    np.testing.assert_array_equal(classifier.classify(mirrored), classifier.classify(mirrored.copy()))
+
+
+def test_no_crop_gives_no_row(classifier: ResNetClassifier, crops: np.ndarray) -> None:
+    assert classifier.classify(crops[:0]).shape == (0, 3)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        np.zeros((1, 111, 112, 3), np.uint8),
+        np.zeros((112, 112, 3), np.uint8),
+        np.zeros((1, 3, 112, 112), np.uint8),
+        np.full((1, 112, 112, 3), np.nan, np.float32),
+    ],
+)
+def test_other_crops_are_refused(classifier: ResNetClassifier, wrong: np.ndarray) -> None:
+    with pytest.raises(InputError, match=r"^crops are .* give uint8 \(N, 112, 112, 3\)$"):
+        classifier.classify(wrong)
