@@ -15,6 +15,7 @@ from maskgate.training.detector_data import (  # noqa: E402
     DetectorAugmentation,
     DetectorDataset,
     LabelledPicture,
+    turn_boxes,
 )
 from maskgate.training.detector_targets import match_anchors  # noqa: E402
 from maskgate.training.occlusion.paint import Painter  # noqa: E402
@@ -70,9 +71,11 @@ def dataset(
 @pytest.mark.parametrize(
     "augmentation",
     [
-        DetectorAugmentation(side=256, whole=1.0, mosaic=0.0),
-        DetectorAugmentation(side=256, whole=0.0, mosaic=0.0, face_sizes=(25, 60)),  # shrunk first
-        DetectorAugmentation(side=320, whole=0.0, mosaic=0.0, face_sizes=(90, 300)),  # up to 2.2 times
+        DetectorAugmentation(side=256, whole=1.0, mosaic=0.0, tilt=0.0),
+        DetectorAugmentation(side=256, whole=0.0, mosaic=0.0, tilt=0.0, face_sizes=(25, 60)),  # shrunk first
+        DetectorAugmentation(
+            side=320, whole=0.0, mosaic=0.0, tilt=0.0, face_sizes=(90, 300)
+        ),  # up to 2.2 times
     ],
     ids=["whole", "small", "large"],
 )
@@ -109,8 +112,55 @@ def test_labels_stay_on_the_pixels(tmp_path: Path, augmentation: DetectorAugment
 
 
 @pytest.mark.usefixtures("plain_light")
+@pytest.mark.parametrize("sizes", [(40, 60), (100, 160)], ids=["shrunk first", "at once"])
+def test_labels_turn_with_the_pixels(tmp_path: Path, sizes: tuple[float, float]) -> None:
+    a = DetectorAugmentation(side=320, whole=0.0, mosaic=0.0, tilt=1.0, tilt_degrees=45, face_sizes=sizes)
+    data = dataset(draw(tmp_path), a)
+    angles = []
+    for seed in range(60):
+        sample = data.sample(np.random.default_rng(seed))
+        if not len(sample.boxes) or not sample.has_landmarks[0]:
+            continue
+        found = [near(sample.image, c) for c in DOTS]
+        if any(edges_of(f)[0] == 0 or f.sum() > 4000 for f in found):
+            continue  # a fill of that colour
+        dots = np.array([np.argwhere(f)[:, ::-1].mean(0) for f in found])
+        if np.linalg.det([dots[1] - dots[0], dots[2] - dots[0]]) < 0:  # mirrored
+            dots = dots[MIRRORED]
+        assert np.abs(sample.landmarks[0] - dots).max() < 2
+        across = sample.landmarks[0, 1] - sample.landmarks[0, 0]
+        angle = np.arctan2(across[1], across[0])
+        angles.append(np.degrees(angle))
+        # the face is a rectangle of 120 × 140, its eyes are 60 apart; boxes are half-way to an ellipse's
+        scale = float(np.hypot(*across)) / 60
+        cos, sin = abs(np.cos(angle)), abs(np.sin(angle))
+        width = (120 * cos + 140 * sin + np.hypot(120 * cos, 140 * sin)) / 2 * scale
+        height = (120 * sin + 140 * cos + np.hypot(120 * sin, 140 * cos)) / 2 * scale
+        x1, y1, x2, y2 = sample.boxes[0]
+        if min(x1, y1) > 0 and max(x2, y2) < 320:
+            assert (x2 - x1, y2 - y1) == pytest.approx((width, height), abs=0.5)
+    assert len(angles) > 25
+    assert min(angles) < -25
+    assert max(angles) > 25
+
+
+def test_turned_boxes_by_hand() -> None:
+    boxes = np.array([[10.0, 20, 30, 80]])
+    quarter = np.array([[0.0, -1, 100], [1, 0, 0]])  # (x, y) goes to (100 - y, x)
+    for roundness in (0.0, 0.5, 1.0):
+        np.testing.assert_allclose(turn_boxes(boxes, quarter, roundness), [[20, 10, 80, 30]])
+    # a square of side 2 turned by 45°: side √8 as a rectangle, still 2 as a circle
+    r = np.sqrt(0.5)
+    eighth = np.array([[r, -r, 0], [r, r, 0]])
+    square = np.array([[-1.0, -1, 1, 1]])
+    for roundness, half in ((0.0, np.sqrt(2)), (1.0, 1.0), (0.5, (1 + np.sqrt(2)) / 2)):
+        wanted = [[-half, -half, half, half]]
+        np.testing.assert_allclose(turn_boxes(square, eighth, roundness), wanted)
+
+
+@pytest.mark.usefixtures("plain_light")
 def test_mosaic_moves_labels_with_their_quarter(tmp_path: Path) -> None:
-    data = dataset(draw(tmp_path), DetectorAugmentation(side=400, whole=1.0, mosaic=1.0))
+    data = dataset(draw(tmp_path), DetectorAugmentation(side=400, whole=1.0, mosaic=1.0, tilt=0.0))
     for seed in range(10):
         sample = data.sample(np.random.default_rng(seed))
         quarters = set()
@@ -189,7 +239,7 @@ def test_item_depends_on_seed_epoch_and_index_alone(tmp_path: Path) -> None:
 @pytest.mark.usefixtures("plain_light")
 @pytest.mark.parametrize("bare", [True, False])
 def test_only_bare_faces_are_covered(tmp_path: Path, bare: bool) -> None:
-    a = DetectorAugmentation(side=256, whole=1.0, mosaic=0.0, occlude=1.0)
+    a = DetectorAugmentation(side=256, whole=1.0, mosaic=0.0, occlude=1.0, tilt=0.0)
     data = dataset(draw(tmp_path, bare=bare), a, Painter())
     free = 0
     for seed in range(20):

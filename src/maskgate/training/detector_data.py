@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -50,6 +51,8 @@ class DetectorAugmentation:
         whole: share of pictures shown whole, fitted into the square.
         mosaic: share put together from four.
         occlude: share of bare faces that get a mask, a hand or a scarf.
+        tilt: share of pictures that are turned...
+        tilt_degrees: ...by an angle up to this, either way.
         anchors: sides per level, as the network's.
     """
 
@@ -58,6 +61,8 @@ class DetectorAugmentation:
     whole: float = 0.3
     mosaic: float = 0.3
     occlude: float = 0.5
+    tilt: float = 0.5
+    tilt_degrees: float = 45.0
     smallest: float = 7.0
     anchors: tuple[tuple[float, ...], ...] = ((10, 20), (32, 64), (128, 256))
 
@@ -166,15 +171,17 @@ class DetectorDataset(Dataset[tuple[Tensor, ...]]):
             size = (max(round(width * scale), 1), max(round(height * scale), 1))
             source, own = np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), np.uint8), 1.0
         shift = np.array([x0 * scale, y0 * scale])
-        matrix = np.array([[own, 0, -shift[0]], [0, own, -shift[1]]])
+        angle = float(rng.uniform(-1, 1)) * self.a.tilt_degrees if rng.random() < self.a.tilt else 0.0
+        turn = _turn_about(side / 2, angle)
+        matrix = turn @ np.array([[own, 0, -shift[0]], [0, own, -shift[1]], [0, 0, 1]])
         fill = [int(v) for v in rng.integers(0, 256, 3)] if rng.random() < 0.5 else [123, 117, 104]
         square = cv2.warpAffine(
             source, matrix, (side, side), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT,
             borderValue=fill,
         )  # fmt: skip
-        boxes = picture.boxes * scale - np.tile(shift, 2)
-        ignore = picture.ignore * scale - np.tile(shift, 2)
-        points = picture.landmarks * scale - shift
+        boxes = turn_boxes(picture.boxes * scale - np.tile(shift, 2), turn, roundness=0.5)
+        ignore = turn_boxes(picture.ignore * scale - np.tile(shift, 2), turn, roundness=0.0)
+        points = (picture.landmarks * scale - shift) @ turn[:, :2].T + turn[:, 2]
         out = np.asarray(square, np.uint8)
         return self._sort_out(out, boxes, points, picture.has_landmarks, ignore, side)
 
@@ -227,6 +234,29 @@ class DetectorDataset(Dataset[tuple[Tensor, ...]]):
             valid[keep] & (seen[keep] > 0.8),
             regions.astype(np.float32),
         )
+
+
+def _turn_about(centre: float, degrees: float) -> NDArray[np.float64]:
+    """``(2, 3)`` matrix that turns clockwise as seen about (centre, centre)."""
+    cos, sin = np.cos(np.deg2rad(degrees)), np.sin(np.deg2rad(degrees))
+    turn = np.array([[cos, -sin], [sin, cos]])
+    return np.hstack([turn, centre - turn.sum(1, keepdims=True) * centre])
+
+
+def turn_boxes(
+    boxes: NDArray[np.floating[Any]], turn: NDArray[np.float64], roundness: float
+) -> NDArray[np.float64]:
+    """Boxes about what lay in ``boxes`` ``(N, 4)`` and was moved by ``turn`` ``(2, 3)``, a rotation.
+
+    ``roundness`` says what lay there: 0 a rectangle, 1 an ellipse, and values between are between.
+    Faces are at 0.5, as :func:`~maskgate.alignment.rotate_and_crop` takes them too.
+    """
+    centres = (boxes[:, :2] + boxes[:, 2:]) / 2 @ turn[:, :2].T + turn[:, 2]
+    sides = boxes[:, 2:] - boxes[:, :2]
+    rectangle = sides @ np.abs(turn[:, :2]).T
+    ellipse = np.sqrt(sides**2 @ (turn[:, :2] ** 2).T)
+    halves = (roundness * ellipse + (1 - roundness) * rectangle) / 2
+    return np.concatenate([centres - halves, centres + halves], 1)
 
 
 def _mirror(sample: _Sample) -> _Sample:
