@@ -29,7 +29,10 @@ class RetinaFaceSettings:
         mean: blue, green and red values that are subtracted.
         score: lowest score of a face, in (0, 1).
         overlap: IoU in (0, 1] above which the weaker of two boxes is dropped.
-        long_side: pictures are scaled down until their longer side has at most this many pixels.
+        long_side: pictures are scaled down until their longer side has at most this many pixels...
+        reduce: ...but by no more than this factor, at least 1, so that large pictures keep their small
+            faces...
+        longest: ...as long as the longer side then has at most this many pixels.
         enlarge_to: smaller pictures are scaled up until their longer side has this many pixels...
         enlarge: ...but by no more than this factor, at least 1.
         close_up: longer side in pixels of a second, small view of each picture, which decides about
@@ -42,6 +45,8 @@ class RetinaFaceSettings:
     score: float = 0.5
     overlap: float = 0.4
     long_side: int = 1280
+    reduce: float = 2.0
+    longest: int = 2560
     enlarge_to: int = 480
     enlarge: float = 1.5
     close_up: int = 224
@@ -83,9 +88,12 @@ class RetinaFaceDetector:
         """
         settings = self.settings
         scales = [
-            view_scale(i.shape[1], i.shape[0], settings.long_side, settings.enlarge_to, settings.enlarge)
-            for i in images
-        ]
+            view_scale(
+                image.shape[1], image.shape[0], long_side=settings.long_side, reduce=settings.reduce,
+                longest=settings.longest, enlarge_to=settings.enlarge_to, enlarge=settings.enlarge,
+            )
+            for image in images
+        ]  # fmt: skip
         found = self._pass(images, scales)
         limit = settings.anchors[-1][-1]
         # a picture that the network sees no larger than the largest anchor holds no larger face

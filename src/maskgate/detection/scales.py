@@ -19,15 +19,18 @@ OVERLAP_OF_VIEWS = 0.75
 """Close-up faces count from this share of the limit on, so that none falls between the views."""
 
 
-def view_scale(width: int, height: int, long_side: int, enlarge_to: int, enlarge: float) -> float:
+def view_scale(
+    width: int, height: int, *, long_side: int, reduce: float, longest: int, enlarge_to: int, enlarge: float
+) -> float:
     """Factor by which a picture is scaled for the network.
 
-    Longer sides above ``long_side`` go down to it; those under ``enlarge_to`` go up to it, by a
-    factor of at most ``enlarge``; the others stay.
+    Longer sides above ``long_side`` go down to it, but by no more than the factor ``reduce`` while
+    they stay within ``longest``; those under ``enlarge_to`` go up to it, by a factor of at most
+    ``enlarge``; the others stay.
     """
     longer = max(width, height)
     if longer > long_side:
-        return long_side / longer
+        return max(long_side, min(longer / reduce, longest)) / longer
     if longer < enlarge_to:
         return max(min(enlarge_to / longer, enlarge), 1.0)
     return 1.0
