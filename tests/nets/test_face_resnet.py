@@ -1,0 +1,126 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+pytest.importorskip("safetensors")
+
+from safetensors.torch import load_file  # noqa: E402
+from torch.nn import functional as F  # noqa: E402
+
+from maskgate.nets.face_resnet import (  # noqa: E402
+    BLOCKS,
+    Affine,
+    FaceBlock,
+    FaceResNet,
+    load_recognition_weights,
+)
+
+
+def test_affine_by_hand() -> None:
+    affine = Affine(2)
+    affine.weight.data[:] = torch.tensor([2.0, -1])
+    affine.bias.data[:] = torch.tensor([0.5, 3])
+    assert affine(torch.ones(1, 2, 1, 1)).flatten().tolist() == [2.5, 2]
+
+
+@pytest.mark.parametrize("side", [3, 4, 5, 8, 13, 26])
+def test_halving_block_against_plain_numpy(side: int) -> None:
+    torch.manual_seed(side)
+    block = FaceBlock(2, 3, True)
+    for parameter in block.parameters():
+        torch.nn.init.normal_(parameter)
+    x = torch.randn(1, 2, side, side)
+    with torch.inference_mode():
+        y = block(x)[0].numpy()
+        inner = block.aff2(block.conv2(torch.relu(block.aff1(block.conv1(x)))))[0].numpy()
+    # floor((side - 3) / 2) + 1 positions of a 3 × 3 window at stride 2, floor(side / 2) pairs
+    assert inner.shape[1] == (side - 3) // 2 + 1
+    half = side // 2
+    pairs = x[0, :, : 2 * half, : 2 * half].numpy().reshape(2, half, 2, half, 2).mean((2, 4))
+    wanted = np.zeros((3, max(half, inner.shape[1]), max(half, inner.shape[1])), np.float32)
+    wanted[:2, :half, :half] += pairs
+    wanted[:, : inner.shape[1], : inner.shape[2]] += inner
+    np.testing.assert_allclose(y, np.maximum(wanted, 0), atol=1e-5)
+
+
+def test_block_without_halving_keeps_its_shape() -> None:
+    block = FaceBlock(4, 4, False)
+    torch.nn.init.zeros_(block.aff2.weight)
+    x = torch.randn(1, 4, 5, 6)
+    torch.testing.assert_close(block(x), x.clamp(min=0))
+
+
+@pytest.mark.parametrize(("blocks", "smallest"), [(BLOCKS, 103), (BLOCKS[:-1], 55), (BLOCKS[:11], 55)])
+def test_smallest_input(blocks: tuple[tuple[int, bool], ...], smallest: int) -> None:
+    net = FaceResNet(3, blocks).eval()
+    with torch.inference_mode():
+        assert net(torch.zeros(1, 3, smallest, smallest)).shape == (1, 3)
+        with pytest.raises(RuntimeError):
+            net(torch.zeros(1, 3, smallest - 1, smallest - 1))
+
+
+def test_features_are_what_the_linear_layer_sees() -> None:
+    torch.manual_seed(0)
+    net = FaceResNet(3, BLOCKS[:4], dropout=0.9).eval()
+    x = torch.rand(2, 3, 64, 64) * 255
+    with torch.inference_mode():
+        wanted = F.linear(net.features(x), net.fc.weight, net.fc.bias)
+        torch.testing.assert_close(net(x), wanted)
+    assert not torch.equal(net.train()(x), net(x))  # the dropout is at work
+
+
+@pytest.fixture(scope="module")
+def published(shared: Path) -> dict[str, torch.Tensor]:
+    """dlib's weights."""
+    state: dict[str, torch.Tensor] = load_file(shared / "weights" / "face" / "dlib_resnet29.safetensors")
+    return state
+
+
+def test_embeddings_tell_people_apart(
+    published: dict[str, torch.Tensor], shared: Path, astronaut: np.ndarray
+) -> None:
+    """dlib's own rule: the same person where the Euclidean distance is below 0.6."""
+    net = FaceResNet(0)
+    load_recognition_weights(net, published)
+    net.fc.weight.data[:] = published["fc.weight"]
+    views = []
+    for x, y, side in ((150, 45, 150), (157, 50, 146), (143, 42, 160)):
+        views.append(cv2.resize(astronaut[y : y + side, x : x + side], (150, 150)))
+    views.append(np.ascontiguousarray(views[0][:, ::-1]))
+    other = sorted((shared / "data" / "crops" / "rmfd-web" / "no_mask").glob("*.jpg"))[0]
+    picture = cv2.cvtColor(cv2.imread(str(other)), cv2.COLOR_BGR2RGB)
+    views.append(cv2.resize(picture, (150, 150)))
+    x = torch.from_numpy(np.stack(views).transpose(0, 3, 1, 2)).float()
+    with torch.inference_mode():
+        vectors = net.eval()(x)
+    assert vectors.shape == (5, 128)
+    distances = torch.cdist(vectors, vectors).numpy()
+    assert distances[0, 1:4].max() < 0.6 < distances[4, :4].min()
+
+
+def test_first_blocks_take_their_weights(published: dict[str, torch.Tensor]) -> None:
+    net = FaceResNet(3, BLOCKS[:11])
+    before = net.fc.weight.clone()
+    names = load_recognition_weights(net, published)
+    assert not any(name.startswith("fc.") for name in names)
+    assert torch.equal(net.fc.weight, before)
+    state = net.state_dict()
+    assert set(names) == {name for name in state if not name.startswith("fc.")}
+    for name in names:
+        assert torch.equal(state[name], published[name].float())
+
+
+def test_missing_and_misshapen_weights_are_named() -> None:
+    net = FaceResNet(3, BLOCKS[:2])
+    state = dict(net.state_dict())
+    del state["blocks.1.conv2.weight"]
+    with pytest.raises(KeyError, match=r"blocks\.1\.conv2\.weight"):
+        load_recognition_weights(net, state)
+    state = dict(net.state_dict()) | {"conv1.weight": torch.zeros(1)}
+    with pytest.raises(KeyError, match=r"conv1\.weight"):
+        load_recognition_weights(net, state)
