@@ -50,7 +50,7 @@ PICTURE = np.zeros((64, 64, 3), np.uint8)
 
 
 def test_a_detector_of_a_card(add_model: AddModel) -> None:
-    add_model("mine", retinaface(), settings={"anchors": ANCHORS})
+    add_model("mine", retinaface(), settings={"anchors": ANCHORS, "enlarge_to": 0})
     detector = create_detector("mine", OPTIONS)
     assert isinstance(detector, Detector)
     assert detector.name == "mine"
@@ -62,7 +62,7 @@ def test_a_detector_of_a_card(add_model: AddModel) -> None:
 
 
 def test_score_takes_the_place_of_the_cards(add_model: AddModel) -> None:
-    add_model("mine", retinaface(), settings={"score": 0.9})
+    add_model("mine", retinaface(), settings={"score": 0.9, "enlarge_to": 0})
     assert len(create_detector("mine", OPTIONS).detect([PICTURE])[0]) == 0
     assert len(create_detector("mine", OPTIONS, score=0.7).detect([PICTURE])[0]) == 1
     found = create_detector("mine", OPTIONS, score=0.3).detect([PICTURE])[0]
