@@ -219,6 +219,8 @@ class TestDetect:
         ({"score": 1.0}, "score is 1.0"),
         ({"score": float("nan")}, "score is nan"),
         ({"long_side": 31}, "long_side is 31; give at least 32 pixels"),
+        ({"reduce": 0.9}, "reduce is 0.9; give a factor of at least 1"),
+        ({"enlarge": 0.5}, "enlarge is 0.5; give a factor of at least 1"),
     ],
 )
 def test_settings_out_of_range(settings: dict[str, float], says: str) -> None:

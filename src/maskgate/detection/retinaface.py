@@ -57,6 +57,9 @@ class RetinaFaceSettings:
             raise InputError(f"score is {self.score}; give a value between 0 and 1")
         if self.long_side < 32:
             raise InputError(f"long_side is {self.long_side}; give at least 32 pixels")
+        for name in ("reduce", "enlarge"):
+            if not getattr(self, name) >= 1:
+                raise InputError(f"{name} is {getattr(self, name)}; give a factor of at least 1")
 
 
 class RetinaFaceDetector:

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+import cv2
 import torch
 from safetensors.torch import save
 from torch import Tensor, nn
@@ -90,8 +91,6 @@ class _Tail(Dataset[tuple[Tensor, ...]]):
 
 
 def _single_thread(_: int) -> None:
-    import cv2
-
     cv2.setNumThreads(1)
     torch.set_num_threads(1)
 
@@ -110,6 +109,8 @@ def train(
         raise DataError(f"an epoch of {len(task.dataset)} samples fills no batch of {settings.batch}")
     torch.manual_seed(seed)
     torch.set_num_threads(settings.threads)
+    if settings.workers:
+        cv2.setNumThreads(1)  # ends OpenCV's threads: a forked worker would wait for them for ever
     device = next(task.model.parameters()).device
     model = task.model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     groups = [_group(model, settings, head) for head in (False, True)]
@@ -155,6 +156,7 @@ def train(
             for group, scale in zip(optimiser.param_groups, scales, strict=True):
                 group["lr"] = rate * scale
             batch = [part.to(device, non_blocking=True) for part in batch]
+            torch.manual_seed(seed * 1_000_003 + done)  # dropout, too, depends on seed and step alone
             with torch.autocast(device.type, torch.bfloat16, enabled=settings.bfloat16):
                 loss, parts = task.loss(model, batch)
             optimiser.zero_grad(set_to_none=True)
