@@ -192,6 +192,10 @@ class TestCutFaces:
         photos = crops.select(crops.sources == 1)
         assert (photos.pictures, photos.labels.tolist()) == (["photos/worn/1.png"], [INCORRECT])
 
+    def test_faces_that_are_known_to_be_bare(self, data: Path) -> None:
+        crops = cut(data, sources=[replace(SOURCES[2], bare=(".",))])
+        assert crops.labels.tolist() == [NO_MASK, NO_MASK]
+
     def test_no_face_at_all(self, data: Path) -> None:
         with pytest.raises(DataError, match="no face was found in any picture"):
             cut(data, dict.fromkeys(FOUND, None))

@@ -160,6 +160,14 @@ def test_files_of_a_source(tmp_path: Path) -> None:
     assert [str(f.relative_to(tmp_path)) for f in files] == ["own/a.webp", "own/b/1.jpg", "own/b/2.PNG"]
     assert [source.is_bare(f, tmp_path) for f in files] == [False, True, True]
     assert Source("own", "photos", bare=(".",)).is_bare(files[0], tmp_path)
+
+
+def test_sources_that_people_labelled() -> None:
+    assert Source("own", "scenes").labelled
+    assert Source("own", "crops", labels={"a": "mask"}).labelled
+    assert Source("own", "photos", bare=(".",)).labelled
+    assert not Source("own", "photos", bare=("some",)).labelled
+    assert not Source("own", "photos", confident=0.9).labelled
     with pytest.raises(DataError, match="holds no pictures"):
         Source("none", "photos").files(tmp_path)
 

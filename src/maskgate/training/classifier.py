@@ -216,7 +216,7 @@ def train_classifier(
     require(recipe["occlusion"], ("hands", "templates"), "[occlusion]")
     sources = [build(Source, table, "[[source]]") for table in recipe["source"]]
     if labeller is None:
-        sources = [s for s in sources if s.labels is not None or s.kind == "scenes"]
+        sources = [s for s in sources if s.labelled]
     a = build(ClassifierAugmentation, recipe.get("augmentation", {}), "[augmentation]")
     loop_table = dict(recipe["loop"])
     samples = int(loop_table.pop("samples"))
@@ -237,7 +237,7 @@ def train_classifier(
     })  # fmt: skip
 
     aside = _held_out_crops(crops, float(recipe["validation"]), seed)
-    trusted = np.array([s.labels is not None or s.kind == "scenes" for s in sources])[crops.sources]
+    trusted = np.array([s.labelled for s in sources])[crops.sources]
     occlusion = recipe["occlusion"]
     files = [f for h in occlusion["hands"] for f in sorted((data / h).glob("*.jpg"))]
     learn, keep = _split_hands(files, data)

@@ -91,8 +91,9 @@ def cut_faces(
     """Cuts the labelled faces of all sources.
 
     Scenes give every drawn box (with landmarks where a found face matches it); photographs and
-    crops with a folder label give their main face; sources without labels give every found face
-    with the label UNKNOWN. Faces under ``smallest`` pixels are left out.
+    crops with a folder label give their main face; sources without labels give every found face, as
+    one without a mask where the source says that it is bare, else with the label UNKNOWN. Faces
+    under ``smallest`` pixels are left out.
 
     Args:
         found: faces by picture path below ``root``, best first.
@@ -113,7 +114,8 @@ def cut_faces(
                 chosen, labels = _with_landmarks(s.boxes[~s.ignore], faces), s.labels[~s.ignore]
             elif source.labels is None:
                 chosen = faces.select(faces.scores >= 0.8)
-                labels = np.full(len(chosen), UNKNOWN, np.int64)
+                bare = source.is_bare(file, root)
+                labels = np.full(len(chosen), LABELS.index(Label.NO_MASK) if bare else UNKNOWN, np.int64)
             else:
                 chosen = main_face(faces)
                 folder = file.relative_to(root / source.path).parts[0]

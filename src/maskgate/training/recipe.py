@@ -130,7 +130,8 @@ class Source:
         kind: ``scenes`` (COCO boxes), ``photos`` (find the face first) or ``crops`` (a face fills
             the picture).
         labels: subfolder to label, for classifier training.
-        bare: subfolders whose faces wear nothing (``.`` for all), for drawing masks on.
+        bare: subfolders whose faces wear nothing (``.`` for all), for drawing masks on; without
+            ``labels`` all faces in them are examples of it.
         weight: how often it is drawn from, against its number of pictures.
         confident: for pictures without labels: least confidence of a trained classifier.
     """
@@ -159,6 +160,11 @@ class Source:
         if not found:
             raise DataError(f"{folder} holds no pictures; check --data and the recipe's path {self.path!r}")
         return found
+
+    @property
+    def labelled(self) -> bool:
+        """True where people said what is on its faces, so that validation can trust it."""
+        return self.kind == "scenes" or self.labels is not None or "." in self.bare
 
     def is_bare(self, file: Path, root: Path) -> bool:
         """True where the faces of ``file`` are known to wear nothing."""
