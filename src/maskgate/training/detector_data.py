@@ -61,8 +61,8 @@ class DetectorAugmentation:
     whole: float = 0.3
     mosaic: float = 0.3
     occlude: float = 0.5
-    tilt: float = 0.5
-    tilt_degrees: float = 45.0
+    tilt: float = 0.25
+    tilt_degrees: float = 30.0
     smallest: float = 7.0
     anchors: tuple[tuple[float, ...], ...] = ((10, 20), (32, 64), (128, 256))
 
