@@ -44,6 +44,13 @@ def colours(size: int = SIZE, taken: int = TensorProto.UINT8) -> bytes:
     return bytes(model.SerializeToString())
 
 
+def test_sure_of_a_card(add_model: AddModel) -> None:
+    add_model("mine", colours(), **CARD)
+    assert create_classifier("mine", OPTIONS).sure == 0  # type: ignore[attr-defined]
+    add_model("twice", colours(), **CARD | {"settings": CARD["settings"] | {"sure": 0.9}})
+    assert create_classifier("twice", OPTIONS).sure == 0.9  # type: ignore[attr-defined]
+
+
 def test_a_classifier_of_a_card(add_model: AddModel) -> None:
     add_model("mine", colours(), **CARD)
     classifier = create_classifier("mine", OPTIONS)
@@ -83,6 +90,8 @@ CROP = {"kind": "rotate", "size": SIZE, "margin": 1.5}
         ({"settings": {"crop": CROP, "threshold": 1}}, "'settings.threshold'"),
         ({"settings": {"crop": CROP, "threshold": "0.4"}}, "'settings.threshold'"),
         ({"settings": {"crop": CROP, "threshold": 0.4, "treshold": 0.3}}, "'settings.treshold'"),
+        ({"settings": {"crop": CROP, "threshold": 0.4, "sure": 1.1}}, "'settings.sure'"),
+        ({"settings": {"crop": CROP, "threshold": 0.4, "sure": "0.9"}}, "'settings.sure'"),
         ({"settings": {"threshold": 0.4}}, "'settings.crop'"),
         ({"settings": {"threshold": 0.4, "crop": [SIZE]}}, "'settings.crop'"),
         ({"settings": {"threshold": 0.4, "crop": {"kind": "rotate", "size": SIZE}}}, "'settings.crop'"),

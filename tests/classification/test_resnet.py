@@ -63,9 +63,26 @@ def test_many_faces_go_in_parts(classifier: ResNetClassifier, crops: np.ndarray)
     assert session.sizes == [2, 2, 1]
 
 
+def test_unsure_faces_are_seen_mirrored_too(classifier: ResNetClassifier, crops: np.ndarray) -> None:
+    once = ResNetClassifier(classifier.session, classifier.crop)
+    first, mirrored = once.classify(crops).astype(float), once.classify(crops[:, :, ::-1]).astype(float)
+    order = np.sort(first.max(1))
+    sure = float(order[1] + order[2]) / 2  # above two of the five
+    twice = ResNetClassifier(classifier.session, classifier.crop, sure=sure).classify(crops)
+    for i in range(5):
+        wanted = first[i]
+        if wanted.max() < sure:
+            both = [(a * b) ** 0.5 for a, b in zip(first[i], mirrored[i], strict=True)]
+            wanted = np.array(both) / sum(both)
+        np.testing.assert_allclose(twice[i], wanted, atol=1e-5)
+    always = ResNetClassifier(classifier.session, classifier.crop, sure=1.0)
+    np.testing.assert_allclose(always.classify(crops), always.classify(crops[:, :, ::-1]), atol=1e-5)
+
+
 def test_views_need_not_be_contiguous(classifier: ResNetClassifier, crops: np.ndarray) -> None:
     mirrored = crops[:, :, ::-1]
-    np.testing.assert_array_equal(classifier.classify(mirrored), classifier.classify(mirrored.copy()))
+    copied = classifier.classify(mirrored.copy())
+    np.testing.assert_array_equal(classifier.classify(mirrored), copied)
 
 
 def test_no_crop_gives_no_row(classifier: ResNetClassifier, crops: np.ndarray) -> None:

@@ -36,7 +36,7 @@ def finished(folder: Path, kind: str) -> Path:
         write_json(folder / "figures.json", {"recall": 0.9})
         export_detector(RetinaFace().eval(), folder / "model.onnx")
     else:
-        write_json(folder / "figures.json", {"threshold": 0.3125, "temperature": 1.5})
+        write_json(folder / "figures.json", {"threshold": 0.3125, "sure": 0.9, "temperature": 1.5})
         export_classifier(FaceResNet(3, BLOCKS[:1]), 1.5, 112, folder / "model.onnx")
     return folder
 

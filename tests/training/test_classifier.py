@@ -76,8 +76,8 @@ class TestFigures:
     @pytest.mark.parametrize(("temperature", "threshold"), [(1.0, 0.5), (2.5, 0.3)])
     def test_against_scikit_learn(self, temperature: float, threshold: float) -> None:
         faces, logits = self.faces()
-        figures = faces.figures(logits, temperature, threshold)
         p = scipy_softmax(logits / temperature, axis=1)
+        figures = faces.figures(p, threshold)
         real = faces.kinds == 0
         two = real & (faces.labels != INCORRECT)
         assert figures["loss"] == pytest.approx(log_loss(faces.labels[real], p[real], labels=[0, 1, 2]))
@@ -101,7 +101,7 @@ class TestFigures:
         faces = ValidationFaces(
             np.zeros((2, 2, 2, 3), np.uint8), np.array([0, 1]), np.zeros(2, int), np.ones(2)
         )
-        figures = faces.figures(np.array([[3.0, 0, 0], [0, 3, 0]]))
+        figures = faces.figures(np.array([[0.9, 0.05, 0.05], [0.1, 0.8, 0.1]]))
         assert (figures["accuracy"], figures["roc_auc"]) == (1, 1)
         assert np.isnan(figures["incorrect_flagged"])
         assert np.isnan(figures["hand_called_mask"])

@@ -26,7 +26,7 @@ def run(tmp_path: Path) -> Path:
     folder.mkdir()
     write_json(folder / "settings.json", RECIPE | {"augmentation": {}})
     write_json(folder / "manifest.json", {"x/1.jpg": "0" * 64, "y/2.jpg": "1" * 64, "y/3.jpg": "2" * 64})
-    write_json(folder / "figures.json", {"threshold": 0.31247, "temperature": 1.23456, "recall": 0.9})
+    write_json(folder / "figures.json", {"threshold": 0.31247, "sure": 0.9, "temperature": 1.23456})
     (folder / "model.onnx").write_bytes(b"network")
     return folder
 
@@ -46,6 +46,7 @@ def test_card_of_a_classifier(run: Path, tmp_path: Path) -> None:
     assert card.classes == ("mask", "no_mask", "incorrect")
     assert card.settings["crop"] == {"kind": "rotate", "size": 96, "margin": 1.5}
     assert card.settings["threshold"] == pytest.approx(0.3125)
+    assert card.settings["sure"] == 0.9
     assert (card.input.width, card.input.height) == (96, 96)
     assert card.training["sources"] == ["x", "y"]
     assert card.training["pictures"] == 3
@@ -53,7 +54,7 @@ def test_card_of_a_classifier(run: Path, tmp_path: Path) -> None:
     assert card.training["manifest_sha256"] == hashlib.sha256(manifest).hexdigest()
     assert (card.training["seed"], card.training["commit"]) == (4, "abc123")
     assert card.figures["street"] == {"face_recall": 0.5}
-    assert card.figures["validation"]["recall"] == 0.9
+    assert card.figures["validation"]["temperature"] == 1.23456
 
 
 def test_card_of_a_detector_carries_the_anchors_it_was_trained_with(run: Path, tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from maskgate.models.sessions import RuntimeOptions, load_session
 from maskgate.types import LABELS
 
 # what the card may tell besides is in the graph (temperature) or the pipeline's default (uncertain)
-_SETTINGS = ("crop", "threshold", "temperature", "uncertain")
+_SETTINGS = ("crop", "threshold", "sure", "temperature", "uncertain")
 
 
 def create_classifier(name: str | None, options: RuntimeOptions) -> Classifier:
@@ -46,8 +46,8 @@ def create_classifier(name: str | None, options: RuntimeOptions) -> Classifier:
     return _ARCHITECTURES[card.architecture](card, options)
 
 
-def face_resnet_settings(card: ModelCard) -> tuple[CropSpec, float]:
-    """Crop and threshold of a face ResNet's card.
+def face_resnet_settings(card: ModelCard) -> tuple[CropSpec, float, float]:
+    """Crop, threshold and ``sure`` (0 where not named) of a face ResNet's card.
 
     Raises :class:`~maskgate.errors.ModelCorruptError` naming the card's file and field.
     """
@@ -61,11 +61,14 @@ def face_resnet_settings(card: ModelCard) -> tuple[CropSpec, float]:
     threshold = settings.get("threshold")
     if not is_number(threshold) or not 0 < threshold < 1:
         raise card.unfit("settings.threshold", threshold, "a number between 0 and 1")
+    sure = settings.get("sure", 0.0)
+    if not is_number(sure) or not 0 <= sure <= 1:
+        raise card.unfit("settings.sure", sure, "a number from 0 to 1")
     crop = _crop(card)
     wanted = InputSpec(crop.size, crop.size, "RGB", layout="NHWC")
     if card.input != wanted:
         raise card.unfit("input", card.input, f"{wanted}, as crop and architecture have it")
-    return crop, float(threshold)
+    return crop, float(threshold), float(sure)
 
 
 def _crop(card: ModelCard) -> CropSpec:
@@ -81,7 +84,7 @@ def _crop(card: ModelCard) -> CropSpec:
 
 
 def _face_resnet(card: ModelCard, options: RuntimeOptions) -> Classifier:
-    crop, threshold = face_resnet_settings(card)
+    crop, threshold, sure = face_resnet_settings(card)
     session = load_session(card, options)
     inputs = [(node.type, list(node.shape[1:])) for node in session.get_inputs()]
     outputs = [(node.type, list(node.shape[1:])) for node in session.get_outputs()]
@@ -90,7 +93,7 @@ def _face_resnet(card: ModelCard, options: RuntimeOptions) -> Classifier:
         raise ModelCorruptError(
             f"{card.path} is no face ResNet of its card: it takes {inputs} and gives {outputs}"
         )
-    return ResNetClassifier(session, crop, threshold, card.name)
+    return ResNetClassifier(session, crop, threshold, card.name, sure)
 
 
 _ARCHITECTURES: dict[str, Callable[[ModelCard, RuntimeOptions], Classifier]] = {

@@ -65,6 +65,7 @@ def publish_classifier(run: Path, folder: Path, edition: Edition) -> ModelCard:
         settings={
             "crop": {"kind": "rotate", "size": a.size, "margin": a.margin},
             "threshold": round(figures["threshold"], 4),
+            "sure": figures["sure"],
             "temperature": round(figures["temperature"], 4),
         },
     )  # fmt: skip
