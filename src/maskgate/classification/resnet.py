@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
+import cv2
 import numpy as np
 import onnxruntime as ort
 from numpy.typing import NDArray
@@ -11,6 +13,9 @@ from numpy.typing import NDArray
 from maskgate.alignment import CropSpec
 from maskgate.errors import InputError
 from maskgate.types import Image
+
+DISTANCE = 0.88
+"""Scale of the look from further away."""
 
 
 class ResNetClassifier:
@@ -25,8 +30,8 @@ class ResNetClassifier:
         crop: how faces are cut for it.
         threshold: P(mask) from which a face counts as masked.
         name: of the model.
-        sure: faces whose likeliest label has a smaller probability are seen a second time, mirrored;
-            0 for none.
+        sure: faces whose likeliest label has a smaller probability are looked at again, see
+            :func:`second_looks`; 0 for none.
         batch: at most so many crops go through the network at once.
     """
 
@@ -58,8 +63,8 @@ class ResNetClassifier:
         probabilities = self._run(crops)
         unsure = np.flatnonzero(probabilities.max(1, initial=0) < self.sure)
         if len(unsure):
-            mirrored = self._run(crops[unsure, :, ::-1])
-            probabilities[unsure] = combine(probabilities[unsure], mirrored)
+            looks = [self._run(view) for view in second_looks(crops[unsure])]
+            probabilities[unsure] = combine([probabilities[unsure], *looks])
         return probabilities
 
     def _run(self, crops: Image) -> NDArray[np.float32]:
@@ -71,8 +76,21 @@ class ResNetClassifier:
         return np.concatenate(parts) if parts else np.zeros((0, 3), np.float32)
 
 
-def combine(a: NDArray[np.floating[Any]], b: NDArray[np.floating[Any]]) -> NDArray[np.float32]:
-    """What two looks at the same faces say together: the geometric mean of ``(N, K)`` probabilities,
-    scaled to rows that sum to 1."""
-    mean = np.sqrt(np.maximum(a, 1e-9) * np.maximum(b, 1e-9))
+def second_looks(crops: Image) -> list[Image]:
+    """The same ``(N, S, S, 3)`` crops mirrored, from a little further away, and both.
+
+    Further away is without what the picture has around the crop: the rim is repeated.
+    """
+    middle = (crops.shape[1] - 1) / 2
+    shrink = np.array([[DISTANCE, 0, middle * (1 - DISTANCE)], [0, DISTANCE, middle * (1 - DISTANCE)]])
+    further = np.empty_like(crops)
+    for out, crop in zip(further, crops, strict=True):
+        cv2.warpAffine(crop, shrink, crop.shape[1::-1], dst=out, borderMode=cv2.BORDER_REPLICATE)
+    return [crops[:, :, ::-1], further, further[:, :, ::-1]]
+
+
+def combine(looks: Sequence[NDArray[np.floating[Any]]]) -> NDArray[np.float32]:
+    """What several looks at the same faces say together: the geometric mean of their ``(N, K)``
+    probabilities, scaled to rows that sum to 1."""
+    mean = np.exp(np.mean([np.log(np.maximum(p, 1e-9)) for p in looks], axis=0))
     return np.asarray(mean / mean.sum(1, keepdims=True), np.float32)

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from maskgate.classification.quality import sharpness
-from maskgate.classification.resnet import combine
+from maskgate.classification.resnet import combine, second_looks
 from maskgate.evaluation.matching import SMALLEST
 from maskgate.evaluation.metrics import roc_auc
 from maskgate.nets.face_resnet import BLOCKS, FaceResNet, load_recognition_weights
@@ -44,7 +44,7 @@ from maskgate.training.runs import RunFolder, write_atomic, write_json
 from maskgate.types import LABELS, Image
 
 SURE = 0.95
-"""Faces of a smaller probability are seen a second time, mirrored: one in eight gains as all would."""
+"""Faces of a smaller probability are looked at again: one in eight."""
 
 
 class ClassifierTask:
@@ -272,8 +272,9 @@ def finish(
     probabilities = softmax(logits, temperature)
     unsure = probabilities.max(1) < SURE
     if unsure.any():
-        mirrored = softmax(logits_of(net, validation.views[unsure, :, ::-1]), temperature)
-        probabilities[unsure] = combine(probabilities[unsure], mirrored)
+        views = second_looks(validation.views[unsure])
+        looks = [softmax(logits_of(net, view), temperature) for view in views]
+        probabilities[unsure] = combine([probabilities[unsure], *looks])
     threshold = fit_threshold(probabilities[real, 0], validation.labels[real], wearers_accused)
     figures: Mapping[str, Any] = {
         "temperature": temperature,
