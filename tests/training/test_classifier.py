@@ -257,7 +257,7 @@ def test_finish_writes_what_was_fitted(tmp_path: Path) -> None:
     finish(net, faces, SMALL, 0.1, tmp_path)
     figures = json.loads((tmp_path / "figures.json").read_text())
     session = ort.InferenceSession(str(tmp_path / "model.onnx"))
-    p = session.run(None, {session.get_inputs()[0].name: views})[0]
+    p = ResNetClassifier(session, CropSpec("rotate", 64), sure=figures["sure"]).classify(views)
     wearers = p[:30][faces.labels[:30] == MASK, 0]
     assert (wearers < figures["threshold"] - 1e-3).mean() <= 0.1
     assert figures["validation_faces"] == 30
