@@ -63,7 +63,8 @@ class ResNetClassifier:
         probabilities = self._run(crops)
         unsure = np.flatnonzero(probabilities.max(1, initial=0) < self.sure)
         if len(unsure):
-            looks = [self._run(view) for view in second_looks(crops[unsure])]
+            views = second_looks(crops[unsure])
+            looks = np.split(self._run(np.concatenate(views)), len(views))
             probabilities[unsure] = combine([probabilities[unsure], *looks])
         return probabilities
 

@@ -43,8 +43,8 @@ from maskgate.training.recipe import Source, build, require
 from maskgate.training.runs import RunFolder, write_atomic, write_json
 from maskgate.types import LABELS, Image
 
-SURE = 0.95
-"""Faces of a smaller probability are looked at again: one in eight."""
+SURE = 0.8
+"""Faces of a smaller probability are looked at again: one in thirty."""
 
 
 class ClassifierTask:
