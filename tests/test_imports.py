@@ -40,18 +40,21 @@ ROOMS: dict[str, set[str]] = {
     "evaluation": CORE | {"drawing"},
     "nets": {"errors"},
     "training": CORE | {"drawing", "evaluation", "nets"},
-    "cli": CORE | {"__init__", "drawing", "serialisation", "evaluation", "training"},
+    "datasets": CORE | {"drawing", "evaluation", "training"},
+    "studies": CORE | {"drawing", "evaluation", "nets", "training"},
+    "cli": CORE | {"__init__", "drawing", "serialisation", "evaluation", "training", "studies", "datasets"},
     "__main__": {"cli"},
 }
 
 INFERENCE = {"numpy", "cv2", "onnxruntime", "PIL"}
-TRAINING = INFERENCE | {"torch", "safetensors", "onnx", "tqdm"}
+TRAINING = INFERENCE | {"torch", "safetensors", "onnx", "tensorboardX", "tqdm"}
 
 # room: the third parties that it may import; the rooms not named here are on the inference side
 THIRD_PARTIES: dict[str, set[str]] = {
     "evaluation": INFERENCE | {"sklearn", "matplotlib"},
     "nets": {"torch", "numpy"},
     "training": TRAINING,
+    "studies": INFERENCE | {"matplotlib", "sklearn", "tqdm"},
     "cli": {"numpy", "rich"},
 }
 

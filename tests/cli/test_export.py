@@ -15,6 +15,7 @@ from maskgate.models import RuntimeOptions
 
 torch = pytest.importorskip("torch")
 
+from maskgate.nets.classifier import FaceClassifier  # noqa: E402
 from maskgate.nets.face_resnet import BLOCKS, FaceResNet  # noqa: E402
 from maskgate.nets.retinaface import RetinaFace  # noqa: E402
 from maskgate.training.classifier import export_classifier  # noqa: E402
@@ -37,7 +38,7 @@ def finished(folder: Path, kind: str) -> Path:
         export_detector(RetinaFace().eval(), folder / "model.onnx")
     else:
         write_json(folder / "figures.json", {"threshold": 0.3125, "sure": 0.9, "temperature": 1.5})
-        export_classifier(FaceResNet(3, BLOCKS[:1]), 1.5, 112, folder / "model.onnx")
+        export_classifier(FaceClassifier(FaceResNet(BLOCKS[:1])), 1.5, 112, folder / "model.onnx")
     return folder
 
 

@@ -10,14 +10,12 @@ torch = pytest.importorskip("torch")
 pytest.importorskip("safetensors")
 
 from safetensors.torch import load_file  # noqa: E402
-from torch.nn import functional as F  # noqa: E402
 
 from maskgate.nets.face_resnet import (  # noqa: E402
     BLOCKS,
     Affine,
     FaceBlock,
     FaceResNet,
-    load_recognition_weights,
 )
 
 
@@ -57,21 +55,11 @@ def test_block_without_halving_keeps_its_shape() -> None:
 
 @pytest.mark.parametrize(("blocks", "smallest"), [(BLOCKS, 103), (BLOCKS[:-1], 55), (BLOCKS[:11], 55)])
 def test_smallest_input(blocks: tuple[tuple[int, bool], ...], smallest: int) -> None:
-    net = FaceResNet(3, blocks).eval()
+    net = FaceResNet(blocks).eval()
     with torch.inference_mode():
-        assert net(torch.zeros(1, 3, smallest, smallest)).shape == (1, 3)
+        assert net(torch.zeros(1, 3, smallest, smallest)).shape == (1, net.channels)
         with pytest.raises(RuntimeError):
             net(torch.zeros(1, 3, smallest - 1, smallest - 1))
-
-
-def test_features_are_what_the_linear_layer_sees() -> None:
-    torch.manual_seed(0)
-    net = FaceResNet(3, BLOCKS[:4], dropout=0.9).eval()
-    x = torch.rand(2, 3, 64, 64) * 255
-    with torch.inference_mode():
-        wanted = F.linear(net.features(x), net.fc.weight, net.fc.bias)
-        torch.testing.assert_close(net(x), wanted)
-    assert not torch.equal(net.train()(x), net(x))  # the dropout is at work
 
 
 @pytest.fixture(scope="module")
@@ -85,9 +73,8 @@ def test_embeddings_tell_people_apart(
     published: dict[str, torch.Tensor], shared: Path, astronaut: np.ndarray
 ) -> None:
     """dlib's own rule: the same person where the Euclidean distance is below 0.6."""
-    net = FaceResNet(0)
-    load_recognition_weights(net, published)
-    net.fc.weight.data[:] = published["fc.weight"]
+    net = FaceResNet(embedding=True)
+    net.load_state_dict({k: v.float() for k, v in published.items()})
     views = []
     for x, y, side in ((150, 45, 150), (157, 50, 146), (143, 42, 160)):
         views.append(cv2.resize(astronaut[y : y + side, x : x + side], (150, 150)))
@@ -103,24 +90,10 @@ def test_embeddings_tell_people_apart(
     assert distances[0, 1:4].max() < 0.6 < distances[4, :4].min()
 
 
-def test_first_blocks_take_their_weights(published: dict[str, torch.Tensor]) -> None:
-    net = FaceResNet(3, BLOCKS[:11])
-    before = net.fc.weight.clone()
-    names = load_recognition_weights(net, published)
-    assert not any(name.startswith("fc.") for name in names)
-    assert torch.equal(net.fc.weight, before)
-    state = net.state_dict()
-    assert set(names) == {name for name in state if not name.startswith("fc.")}
-    for name in names:
-        assert torch.equal(state[name], published[name].float())
-
-
-def test_missing_and_misshapen_weights_are_named() -> None:
-    net = FaceResNet(3, BLOCKS[:2])
-    state = dict(net.state_dict())
-    del state["blocks.1.conv2.weight"]
-    with pytest.raises(KeyError, match=r"blocks\.1\.conv2\.weight"):
-        load_recognition_weights(net, state)
-    state = dict(net.state_dict()) | {"conv1.weight": torch.zeros(1)}
-    with pytest.raises(KeyError, match=r"conv1\.weight"):
-        load_recognition_weights(net, state)
+def test_stages_name_every_part_once() -> None:
+    net = FaceResNet(BLOCKS[:9])
+    names = [name for stage in net.stages for name in stage]
+    assert len(set(names)) == len(names)
+    parts = {id(p) for name in names for p in net.get_submodule(name).parameters()}
+    assert parts == {id(p) for p in net.parameters()}
+    assert len(net.stages) == 4  # the stem, and one for each size of map

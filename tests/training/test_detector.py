@@ -157,7 +157,7 @@ def test_recipe_from_pictures_to_a_model(shared: Path, tmp_path: Path) -> None:
     recipe |= {"validation": 0.3, "augmentation": {"side": 160}}
     recipe["loop"] |= {"samples": 8, "batch": 4, "warm_up": 1, "bfloat16": False}
     output = tmp_path / "run"
-    train_detector(recipe, data, shared / "weights", output, threads=1, workers=1)
+    train_detector(recipe, data, [shared / "weights"], output, threads=1, workers=1)
     manifest = json.loads((output / "manifest.json").read_text())
     assert len(manifest) == 10
     figures = json.loads((output / "figures.json").read_text())
@@ -165,5 +165,5 @@ def test_recipe_from_pictures_to_a_model(shared: Path, tmp_path: Path) -> None:
     detector = RetinaFaceDetector(ort.InferenceSession(str(output / "model.onnx")), RetinaFaceSettings())
     assert detector.detect([np.zeros((64, 96, 3), np.uint8)])[0].boxes.shape[1] == 4
     before = (output / "model.onnx").read_bytes()
-    train_detector(recipe, data, shared / "weights", output, threads=1, workers=1)
+    train_detector(recipe, data, [shared / "weights"], output, threads=1, workers=1)
     assert (output / "model.onnx").read_bytes() == before

@@ -115,7 +115,7 @@ def test_wide_and_tight_pictures_are_labelled(
     sources = [Source("wide", "photos"), Source("tight", "crops")]
     cache = tmp_path / "run" / "teacher.jsonl"
     cache.parent.mkdir()
-    labels = recipe.label(sources, tmp_path, shared / "weights", cache)
+    labels = recipe.label(sources, tmp_path, [shared / "weights"], cache)
     assert set(labels) == {"wide/a.png", "tight/a.png"}
     for name, corner in (("wide/a.png", (0, 0)), ("tight/a.png", (179, 58))):
         best = labels[name].select([0])

@@ -67,6 +67,9 @@ class Sums:
         self.dataset = Noise()
         self.kill, self.kill_in_evaluation, self.step = kill, kill_in_evaluation, 0
 
+    def begin_epoch(self, epoch: int) -> None:
+        pass
+
     def loss(self, model: nn.Module, batch: list[Tensor]) -> tuple[Tensor, dict[str, float]]:
         self.step += 1
         if self.step == self.kill:
@@ -177,7 +180,14 @@ def test_what_a_run_leaves(tmp_path: Path) -> None:
     assert [list(row) for row in rows(tmp_path)] == [
         ["epoch", "train_loss", "train_accuracy", "val_bias"]
     ] * 2
-    left = ["checkpoint.pt", "curves.csv", "figures.json", "model.safetensors", "settings.json"]
+    left = [
+        "checkpoint.pt",
+        "curves.csv",
+        "figures.json",
+        "model.safetensors",
+        "settings.json",
+        "tensorboard",
+    ]
     assert sorted(f.name for f in tmp_path.iterdir()) == left
 
 
@@ -200,6 +210,9 @@ class Slope:
 
     def values(self, model: nn.Module) -> tuple[float, float]:
         return model.get_parameter("body.w")[0].item(), model.get_parameter("head.w")[0].item()
+
+    def begin_epoch(self, epoch: int) -> None:
+        pass
 
     def loss(self, model: nn.Module, batch: list[Tensor]) -> tuple[Tensor, dict[str, float]]:
         self.seen.append(self.values(model))

@@ -49,7 +49,6 @@ def test_complete_recipe(tmp_path: Path) -> None:
         ('start = "a.pth"\n', "", "no field 'start'"),
         ("validation = 0.1\n", "", "no field 'validation'"),
         ("samples = 100\n", "", "no field 'samples' in [loop]"),
-        ("[teacher]\ncertain = 0.8\n", "", "no table [teacher]"),
         ("[loop]\nepochs = 3\nsamples = 100\n", "", "no table [loop]"),
         ('[[source]]\npath = "x"\nkind = "photos"\n', "", "no table [[source]]"),
         ("seed = 1\n", "seed = 1\nsource = [3]\n", "write each as [[source]]"),
@@ -179,11 +178,14 @@ def test_recipes_of_the_project_can_be_used(name: str) -> None:
     from maskgate.training.detector_data import DetectorAugmentation
     from maskgate.training.labelling import TeacherRecipe
     from maskgate.training.loop import LoopSettings
+    from maskgate.training.starts import Start
 
     recipe = read_recipe(RECIPES / name)
     for table in recipe["source"]:
         build(Source, table, "[[source]]")
     build(TeacherRecipe, recipe["teacher"], "[teacher]")
+    for name, start in recipe.get("starts", {}).items():
+        build(Start, start, name)
     build(LoopSettings, {k: v for k, v in recipe["loop"].items() if k != "samples"}, "[loop]")
     kind = ClassifierAugmentation if "corrections" in recipe else DetectorAugmentation
     build(kind, recipe.get("augmentation", {}), "[augmentation]")
@@ -208,7 +210,8 @@ def test_recipes_use_nothing_whose_terms_forbid_shipping(name: str) -> None:
     for source in recipe["source"]:
         assert source["path"] not in ("crops", "scenes", ".", ""), "names a folder above the forbidden ones"
         assert ".." not in source["path"]
-    for start in [recipe["start"], *recipe["teacher"]["files"]]:
+    starts = [start["file"] for start in recipe.get("starts", {}).values()] or [recipe["start"]]
+    for start in [*starts, *recipe["teacher"]["files"]]:
         assert STARTS.fullmatch(start), start
 
 

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from maskgate.cli.options import (
     Commands,
@@ -19,9 +20,12 @@ from maskgate.cli.options import (
 from maskgate.errors import InputError
 from maskgate.models.sessions import available_processors
 
+if TYPE_CHECKING:
+    from maskgate.training.classifier_setup import Places
+
 
 def add_commands(commands: Commands) -> None:
-    """Adds ``train detector`` and ``train classifier``."""
+    """Adds ``train detector``, ``classifier``, ``backbone`` and ``suspects``."""
     group = add_group(commands, "train", "Trains the networks; needs the extra 'train'.")
     details = (
         "The same command with the same --output goes on from the last checkpoint. At the end model.onnx "
@@ -43,43 +47,69 @@ def add_commands(commands: Commands) -> None:
         example="maskgate train classifier --recipe recipes/classifier.toml --data data --weights weights "
         "--output runs/classifier",
     )
-    for command in (detector, classifier):
+    backbone = add_command(
+        group,
+        "backbone",
+        "Trains a network that knows faces, for a classifier to start from.",
+        details="It learns with ArcFace from a folder of pictures a person, or by distilling: to give the "
+        "same embedding of a face as a network that knows faces. The same command with the same --output "
+        "goes on. At the end backbone.safetensors lies there: a start for 'maskgate train classifier'.",
+        example="maskgate train backbone --loss distil --recipe recipes/studies/backbone.toml --data data "
+        "--weights weights --output runs/backbone",
+    )
+    backbone.add_argument(
+        "--loss",
+        choices=("arcface", "distil"),
+        default="arcface",
+        help="what it learns by (default: arcface)",
+    )
+    suspects = add_command(
+        group,
+        "suspects",
+        "Lists pictures whose label classifiers doubt that have not learnt from them.",
+        details="The faces are dealt into folds; for each a classifier learns from the others. Writes "
+        "suspects.csv and contact sheets for you to look at; your verdicts go into the recipe's corrections.",
+        example="maskgate train suspects --recipe recipes/classifier.toml --data data --weights weights "
+        "--epochs 5 --output runs/suspects",
+    )
+    suspects.add_argument(
+        "--folds", metavar="N", type=at_least_one, default=3, help="of the faces (default: 3)"
+    )
+    suspects.add_argument(
+        "--below",
+        metavar="P",
+        type=float,
+        default=0.2,
+        help="list labels less likely than this (default: 0.2)",
+    )
+    for command in (detector, classifier, backbone, suspects):
+        _add_shared_options(command)
+    for command in (classifier, backbone, suspects):
+        command.add_argument("--architecture", metavar="NAME", help="of the network (default: the recipe's)")
         command.add_argument(
-            "--recipe",
+            "--start",
+            metavar="NAME",
+            help="'scratch', a start that the recipe names, or a file of weights (default: the recipe's)",
+        )
+        command.add_argument("--seed", metavar="N", type=int, help="of the training (default: the recipe's)")
+        command.add_argument(
+            "--crops",
+            metavar="DIR",
+            type=Path,
+            help="keep cut faces there, for other runs too (default: 'crops' beside the run folder)",
+        )
+        command.add_argument(
+            "--face-labels",
             metavar="FILE",
             type=existing_file,
-            required=True,
-            help="TOML: what to train on and how",
+            help="teacher.jsonl of an earlier run, to save finding the faces again",
         )
-        command.add_argument(
-            "--data", metavar="DIR", type=existing_folder, required=True, help="holds the recipe's pictures"
-        )
-        command.add_argument(
-            "--weights",
-            metavar="DIR",
-            type=existing_folder,
-            required=True,
-            help="holds the weights that the recipe starts from",
-        )
-        command.add_argument(
-            "--output", metavar="DIR", type=Path, required=True, help="run folder, new or to go on with"
-        )
-        command.add_argument(
-            "--epochs", metavar="N", type=at_least_one, help="of the training (default: the recipe's)"
-        )
-        command.add_argument(
-            "--threads",
-            metavar="N",
-            type=at_least_one,
-            help="of the training process (default: all processors)",
-        )
-        command.add_argument(
-            "--workers",
-            metavar="N",
-            type=at_least_one,
-            default=1,
-            help="processes that make the training samples (default: 1)",
-        )
+    classifier.add_argument(
+        "--strategy",
+        choices=("finetune", "frozen", "gradual"),
+        help="let all of the network learn, only its last layer, or one part after the other "
+        "(default: the recipe's)",
+    )
     classifier.add_argument(
         "--labeller",
         metavar="FILE",
@@ -87,14 +117,46 @@ def add_commands(commands: Commands) -> None:
         help="model.onnx of an earlier run, to label the pictures that have no labels "
         "(default: these are left out)",
     )
-    classifier.add_argument(
-        "--face-labels",
-        metavar="FILE",
-        type=existing_file,
-        help="teacher.jsonl of an earlier run, to save finding the faces again",
-    )
     detector.set_defaults(run=_run_detector)
     classifier.set_defaults(run=_run_classifier)
+    backbone.set_defaults(run=_run_backbone)
+    suspects.set_defaults(run=_run_suspects)
+
+
+def _add_shared_options(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--recipe", metavar="FILE", type=existing_file, required=True, help="TOML: what to train on and how"
+    )
+    command.add_argument(
+        "--data", metavar="DIR", type=existing_folder, required=True, help="holds the recipe's pictures"
+    )
+    command.add_argument(
+        "--weights",
+        metavar="DIR",
+        type=existing_folder,
+        action="append",
+        required=True,
+        help="holds the weights that the recipe starts from; may be given several times",
+    )
+    command.add_argument(
+        "--output", metavar="DIR", type=Path, required=True, help="run folder, new or to go on with"
+    )
+    command.add_argument(
+        "--epochs", metavar="N", type=at_least_one, help="of the training (default: the recipe's)"
+    )
+    command.add_argument(
+        "--threads",
+        metavar="N",
+        type=at_least_one,
+        help="of the training process (default: all processors)",
+    )
+    command.add_argument(
+        "--workers",
+        metavar="N",
+        type=at_least_one,
+        default=1,
+        help="processes that make the training samples (default: 1)",
+    )
 
 
 def _run_detector(arguments: argparse.Namespace) -> int:
@@ -110,7 +172,7 @@ def _run_detector(arguments: argparse.Namespace) -> int:
         threads=arguments.threads or available_processors(),
         workers=arguments.workers,
     )
-    return _finish(arguments)
+    return _finish(arguments, "model.onnx")
 
 
 def _run_classifier(arguments: argparse.Namespace) -> int:
@@ -119,17 +181,59 @@ def _run_classifier(arguments: argparse.Namespace) -> int:
         from maskgate.training.recipe import read_recipe
 
     train_classifier(
-        read_recipe(arguments.recipe, epochs=arguments.epochs),
-        arguments.recipe.parent,
-        arguments.data,
-        arguments.weights,
+        read_recipe(arguments.recipe, strategy=arguments.strategy, **_changes(arguments)),
+        _places(arguments, arguments.labeller),
         arguments.output,
         threads=arguments.threads or available_processors(),
         workers=arguments.workers,
-        labeller=arguments.labeller,
-        face_labels=arguments.face_labels,
     )
-    return _finish(arguments)
+    return _finish(arguments, "model.onnx")
+
+
+def _run_backbone(arguments: argparse.Namespace) -> int:
+    with needing_the_extra():
+        from maskgate.training.embedding import train_backbone
+        from maskgate.training.recipe import read_recipe
+
+    train_backbone(
+        read_recipe(arguments.recipe, **_changes(arguments)),
+        _places(arguments),
+        arguments.output,
+        loss=arguments.loss,
+        threads=arguments.threads or available_processors(),
+        workers=arguments.workers,
+    )
+    return _finish(arguments, "backbone.safetensors")
+
+
+def _run_suspects(arguments: argparse.Namespace) -> int:
+    with needing_the_extra():
+        from maskgate.training.label_noise import find_suspects
+        from maskgate.training.recipe import read_recipe
+
+    find_suspects(
+        read_recipe(arguments.recipe, **_changes(arguments)),
+        _places(arguments),
+        arguments.output,
+        folds=arguments.folds,
+        below=arguments.below,
+        threads=arguments.threads or available_processors(),
+        workers=arguments.workers,
+    )
+    return _finish(arguments, "suspects.csv")
+
+
+def _changes(arguments: argparse.Namespace) -> dict[str, Any]:
+    names = ("epochs", "architecture", "start", "seed")
+    return {name: getattr(arguments, name) for name in names}
+
+
+def _places(arguments: argparse.Namespace, labeller: Path | None = None) -> Places:
+    from maskgate.training.classifier_setup import Places
+
+    crops = arguments.crops or arguments.output.parent / "crops"
+    weights = tuple(arguments.weights)
+    return Places(arguments.recipe.parent, arguments.data, weights, crops, labeller, arguments.face_labels)
 
 
 @contextmanager
@@ -147,6 +251,6 @@ def needing_the_extra() -> Iterator[None]:
         ) from error
 
 
-def _finish(arguments: argparse.Namespace) -> int:
-    sys.stdout.write(f"{arguments.output / 'model.onnx'}\n")
+def _finish(arguments: argparse.Namespace, file: str) -> int:
+    sys.stdout.write(f"{arguments.output / file}\n")
     return 0

@@ -6,7 +6,8 @@ and shift. Tensor names follow the safetensors file that holds those weights.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import itertools
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
@@ -63,24 +64,21 @@ class FaceBlock(nn.Module):
 
 
 class FaceResNet(nn.Module):
-    """Class scores from an aligned face.
+    """Features of an aligned face.
 
     Args:
-        classes: outputs of the linear layer; 0 gives the 128-d face embedding of the original.
         blocks: residual blocks, the first so many of :data:`BLOCKS`.
-        dropout: on the pooled features, in [0, 1).
+        embedding: with the original's last layer, which makes a 128-d embedding of the features of
+            all 14 blocks.
 
     Input ``(N, 3, S, S)`` float32, RGB from 0 to 255 (normalised inside); output
-    ``(N, classes)`` scores before the softmax. The original takes S = 150. S must be at least 103
-    with all of :data:`BLOCKS` and 55 without the last one: a block that halves the map needs three
-    pixels of it.
+    ``(N, channels)``. The original takes S = 150. S must be at least 103 with all of
+    :data:`BLOCKS` and 55 without the last one: a block that halves the map needs three pixels of
+    it.
     """
 
-    def __init__(
-        self, classes: int = 3, blocks: Sequence[tuple[int, bool]] = BLOCKS, dropout: float = 0.0
-    ) -> None:
+    def __init__(self, blocks: Sequence[tuple[int, bool]] = BLOCKS, embedding: bool = False) -> None:
         super().__init__()
-        self.layout = tuple(blocks)
         self.register_buffer("mean", torch.tensor(MEAN).view(1, 3, 1, 1), persistent=False)
         self.conv1 = nn.Conv2d(3, 32, 7, 2)
         self.aff1 = Affine(32)
@@ -89,32 +87,16 @@ class FaceResNet(nn.Module):
             layers.append(FaceBlock(inp, out, down))
             inp = out
         self.blocks = nn.Sequential(*layers)
-        self.dropout = nn.Dropout(dropout)
-        self.fc = nn.Linear(inp, classes or 128, bias=bool(classes))
+        self.fc = nn.Linear(inp, 128, bias=False) if embedding else None
+        self.channels = 128 if embedding else inp
+        downs = [i for i, (_, down) in enumerate(blocks) if down]
+        edges = [0, *downs, len(blocks)]
+        spans = [[f"blocks.{i}" for i in range(a, b)] for a, b in itertools.pairwise(edges)]
+        self.stages = (("conv1", "aff1"), *map(tuple, spans))
 
-    def features(self, x: Tensor) -> Tensor:
-        """Pooled features ``(N, C)`` of the last block."""
+    def forward(self, x: Tensor) -> Tensor:
         mean: Tensor = self.get_buffer("mean")
         x = torch.relu(self.aff1(self.conv1((x - mean) * SCALE)))
         x = F.max_pool2d(x, 3, 2)
         pooled: Tensor = self.blocks(x).mean((2, 3))
-        return pooled
-
-    def forward(self, x: Tensor) -> Tensor:
-        scores: Tensor = self.fc(self.dropout(self.features(x)))
-        return scores
-
-
-def load_recognition_weights(net: FaceResNet, state: Mapping[str, Tensor]) -> list[str]:
-    """Starts ``net`` from published recognition weights; the linear layer stays as it is.
-
-    Blocks that ``net`` does not have are ignored. Returns the names that were loaded; raises
-    ``KeyError`` where one of the network's convolutions is missing or misshapen.
-    """
-    own = net.state_dict()
-    wanted = [k for k in own if not k.startswith("fc.")]
-    bad = [k for k in wanted if k not in state or state[k].shape != own[k].shape]
-    if bad:
-        raise KeyError(f"state dict does not fit FaceResNet: {bad[:4]}")
-    net.load_state_dict({k: state[k].float() for k in wanted}, strict=False)
-    return wanted
+        return pooled if self.fc is None else torch.as_tensor(self.fc(pooled))

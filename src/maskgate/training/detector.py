@@ -22,12 +22,12 @@ from maskgate.nets.retinaface import ExportedRetinaFace, RetinaFace, load_publis
 from maskgate.training.detector_data import DetectorAugmentation, DetectorDataset, LabelledPicture
 from maskgate.training.detector_loss import DetectorLoss
 from maskgate.training.grouping import difference_hash, group_duplicates, held_out
-from maskgate.training.labelling import TeacherRecipe, export_detector, from_scene, from_teacher
+from maskgate.training.labelling import TeacherRecipe, export_detector, first_file, from_scene, from_teacher
 from maskgate.training.loop import EpochDataset, LoopSettings, train
 from maskgate.training.occlusion.hands import read_hands
 from maskgate.training.occlusion.paint import Painter
 from maskgate.training.occlusion.templates import read_templates
-from maskgate.training.recipe import Source, build
+from maskgate.training.recipe import Source, build, require
 from maskgate.training.runs import RunFolder
 from maskgate.types import Image
 
@@ -44,6 +44,9 @@ class DetectorTask:
         self.validation = validation
         self.settings = settings
         self._loss = DetectorLoss()
+
+    def begin_epoch(self, epoch: int) -> None:
+        """Everything learns all the time."""
 
     def loss(self, model: nn.Module, batch: list[Tensor]) -> tuple[Tensor, dict[str, float]]:
         x, kind, boxes, landmarks, has = batch
@@ -106,18 +109,20 @@ def _read(path: Path) -> Image:
 
 
 def train_detector(
-    recipe: dict[str, Any], data: Path, weights: Path, output: Path, *, threads: int, workers: int
+    recipe: dict[str, Any], data: Path, weights: Sequence[Path], output: Path, *, threads: int, workers: int
 ) -> None:
     """Runs a recipe to the end, or goes on where it stopped; leaves ``model.onnx`` in ``output``.
 
     Args:
         recipe: as :func:`~maskgate.training.recipe.read_recipe` gives it.
-        data, weights: folders that the recipe's paths are relative to.
+        data: folder that the recipe's sources are relative to.
+        weights: folders that its starting weights are looked for in.
         output: the run folder.
 
     Raises :class:`~maskgate.errors.DataError` on a recipe or data that cannot be used.
     """
     cv2.setNumThreads(1)
+    require(recipe, ("teacher",), "the detector's recipe")
     sources = [build(Source, table, "[[source]]") for table in recipe["source"]]
     teacher_recipe = build(TeacherRecipe, recipe["teacher"], "[teacher]")
     loop_table = dict(recipe["loop"])
@@ -162,7 +167,9 @@ def train_detector(
         read_templates(data / occlusion["templates"]) if "templates" in occlusion else (), read_hands(hands)
     )
     net = RetinaFace()
-    load_published(net, torch.load(weights / recipe["start"], map_location="cpu", weights_only=True))
+    load_published(
+        net, torch.load(first_file(weights, recipe["start"]), map_location="cpu", weights_only=True)
+    )
     if torch.cuda.is_available():
         net = net.cuda()
     dataset = DetectorDataset(training, shares, samples, augmentation, painter, seed)

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import io
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import onnx
 import torch
+from numpy.typing import NDArray
 from onnx import numpy_helper
 from torch import Tensor, nn
 
@@ -17,13 +19,16 @@ from maskgate.training.runs import write_atomic
 
 OPSET = 17
 
+Storage = Literal["float32", "float16", "int8"]
+"""How a file keeps large tensors. ``int8`` has one scale an output channel."""
+
 
 def export_onnx(
     net: nn.Module,
     example: Tensor,
     path: Path,
     axes: Mapping[str, Mapping[int, str]],
-    half_weights: bool = False,
+    storage: Storage = "float32",
 ) -> None:
     """Writes ``net`` in evaluation mode to ``path``, atomically.
 
@@ -31,8 +36,8 @@ def export_onnx(
         example: an input of the right shape.
         axes: for each input and output, in order, the names of its free dimensions. The first is
             the input.
-        half_weights: keep convolution weights as float16 in the file, with a cast that the runtime
-            folds away when it loads: half the size, arithmetic as before.
+        storage: smaller files keep weights as float16 or int8, with a cast or a scaling that the
+            runtime folds away when it loads: arithmetic stays float32.
     """
     names = list(axes)
     buffer = io.BytesIO()
@@ -45,23 +50,52 @@ def export_onnx(
             dynamic_axes={k: dict(v) for k, v in axes.items()}, opset_version=OPSET, dynamo=False,
         )  # fmt: skip
     model = onnx.load_from_string(buffer.getvalue())
-    if half_weights:
-        _halve_weights(model)
+    if storage == "float16":
+        _store(model, _as_halves)
+    elif storage == "int8":
+        _store(model, _as_bytes)
     onnx.checker.check_model(model, full_check=True)
     write_atomic(path, model.SerializeToString())
 
 
-def _halve_weights(model: onnx.ModelProto, smallest: int = 256) -> None:
-    """Stores float32 initialisers of ``smallest`` or more values as float16 behind a Cast."""
+_Stored = tuple[list[onnx.TensorProto], list[onnx.NodeProto]]
+
+
+def _store(
+    model: onnx.ModelProto, keep: Callable[[str, NDArray[np.float32]], _Stored], smallest: int = 256
+) -> None:
+    """Puts what ``keep`` makes of them in the place of float32 initialisers of ``smallest`` values."""
     graph = model.graph
-    casts = []
+    tensors: list[onnx.TensorProto] = []
+    nodes: list[onnx.NodeProto] = []
     for tensor in graph.initializer:
         values = numpy_helper.to_array(tensor)
         if values.dtype != np.float32 or values.size < smallest:
+            tensors.append(tensor)
             continue
-        name = tensor.name
-        tensor.CopyFrom(numpy_helper.from_array(values.astype(np.float16), f"{name}.half"))
-        casts.append(onnx.helper.make_node("Cast", [f"{name}.half"], [name], to=onnx.TensorProto.FLOAT))
-    nodes = [*casts, *graph.node]
-    del graph.node[:]
+        stored, unpacking = keep(tensor.name, values)
+        tensors += stored
+        nodes += unpacking
+    nodes += graph.node
+    del graph.node[:], graph.initializer[:]
     graph.node.extend(nodes)
+    graph.initializer.extend(tensors)
+
+
+def _as_halves(name: str, values: NDArray[np.float32]) -> _Stored:
+    half = numpy_helper.from_array(values.astype(np.float16), f"{name}.half")
+    return [half], [onnx.helper.make_node("Cast", [half.name], [name], to=onnx.TensorProto.FLOAT)]
+
+
+def _as_bytes(name: str, values: NDArray[np.float32]) -> _Stored:
+    flat = np.abs(values.reshape(len(values), -1)).max(1)
+    scale = (np.maximum(flat, 1e-12) / 127).astype(np.float32)
+    shape = (-1, *(1,) * (values.ndim - 1))
+    whole = np.clip(np.rint(values / scale.reshape(shape)), -127, 127).astype(np.int8)
+    # a cast and a product: the runtime folds these when it loads, but keeps a DequantizeLinear
+    tensors = [
+        numpy_helper.from_array(whole, f"{name}.whole"),
+        numpy_helper.from_array(scale.reshape(shape), f"{name}.scale"),
+    ]
+    cast = onnx.helper.make_node("Cast", [f"{name}.whole"], [f"{name}.float"], to=onnx.TensorProto.FLOAT)
+    return tensors, [cast, onnx.helper.make_node("Mul", [f"{name}.float", f"{name}.scale"], [name])]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,9 +11,11 @@ import onnxruntime as ort
 import torch
 from numpy.typing import NDArray
 
+from maskgate.detection import create_detector
 from maskgate.detection.boxes import iou
 from maskgate.detection.retinaface import RetinaFaceDetector, RetinaFaceSettings
 from maskgate.errors import DataError
+from maskgate.models.sessions import RuntimeOptions
 from maskgate.nets.retinaface import ExportedRetinaFace, RetinaFace, load_published
 from maskgate.training.detector_data import LabelledPicture
 from maskgate.training.export import export_onnx
@@ -61,20 +63,52 @@ class TeacherRecipe:
     certain: float
     doubtful: float
 
-    def label(self, sources: Sequence[Source], root: Path, weights: Path, cache: Path) -> dict[str, Faces]:
+    def label(
+        self, sources: Sequence[Source], root: Path, weights: Sequence[Path], cache: Path,
+        known: Mapping[str, Faces] | None = None,
+    ) -> dict[str, Faces]:  # fmt: skip
         """Faces by picture path below ``root``, for all pictures of ``sources``.
 
-        What ``cache`` holds is not looked at again. Crops get a border, since detectors look for
-        the surroundings of a face too, and are seen at smaller scales.
+        What ``cache`` or ``known`` holds is not looked at again. Crops get a border, since
+        detectors look for the surroundings of a face too, and are seen at smaller scales.
+
+        Args:
+            weights: folders that ``files`` are looked for in.
         """
         detectors = [
-            load_detector(weights / file, cache.parent, RetinaFaceSettings(anchors=anchors, score=0.25))
+            load_detector(
+                first_file(weights, file), cache.parent, RetinaFaceSettings(anchors=anchors, score=0.25)
+            )
             for file, anchors in zip(self.files, self.anchors, strict=True)
         ]
-        wide = [f for s in sources if s.kind != "crops" for f in s.files(root)]
-        tight = [f for s in sources if s.kind == "crops" for f in s.files(root)]
-        label_pictures(Teacher(detectors), root, wide, cache)
-        return label_pictures(Teacher(detectors, scales=(160, 256, 400), pad=0.4), root, tight, cache)
+        return _label(detectors, sources, root, cache, known)
+
+
+def label_with_own_detector(
+    sources: Sequence[Source], root: Path, cache: Path, known: Mapping[str, Faces] | None = None
+) -> dict[str, Faces]:
+    """As :meth:`TeacherRecipe.label`, with the detector that ships with the package."""
+    detector = create_detector(None, RuntimeOptions(threads=1), score=0.25)
+    assert isinstance(detector, RetinaFaceDetector)
+    return _label([detector], sources, root, cache, known)
+
+
+def _label(
+    detectors: Sequence[RetinaFaceDetector], sources: Sequence[Source], root: Path, cache: Path,
+    known: Mapping[str, Faces] | None,
+) -> dict[str, Faces]:  # fmt: skip
+    known = known or {}
+    files = [(f, s.kind == "crops") for s in sources for f in s.files(root)]
+    todo = [(f, tight) for f, tight in files if str(f.relative_to(root)) not in known]
+    label_pictures(Teacher(detectors), root, [f for f, tight in todo if not tight], cache)
+    close = Teacher(detectors, scales=(160, 256, 400), pad=0.4)
+    return {**known, **label_pictures(close, root, [f for f, tight in todo if tight], cache)}
+
+
+def first_file(folders: Sequence[Path], file: str) -> Path:
+    """The first of ``folders`` / ``file`` that exists, else the last."""
+    paths = [folder / file for folder in folders]
+    return next((p for p in paths if p.is_file()), paths[-1])
 
 
 def from_teacher(file: Path, faces: Faces, recipe: TeacherRecipe, bare: bool) -> LabelledPicture:

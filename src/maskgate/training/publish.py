@@ -84,7 +84,7 @@ def _publish(
         bytes=len(network),
         description=edition.description,
         training={
-            "start": recipe["start"],
+            "start": recipe.get("starts", {}).get(recipe["start"], {}).get("file", recipe["start"]),
             "sources": [source["path"] for source in recipe["source"]],
             "pictures": len(json.loads(manifest)),
             "manifest_sha256": hashlib.sha256(manifest).hexdigest(),

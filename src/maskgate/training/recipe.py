@@ -7,7 +7,7 @@ import types
 from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, dataclass, fields
 from pathlib import Path
-from typing import Any, TypeVar, get_args, get_origin, get_type_hints
+from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
 from maskgate.errors import DataError
 from maskgate.types import LABELS
@@ -15,23 +15,30 @@ from maskgate.types import LABELS
 T = TypeVar("T")
 
 
-TABLES = {"source": list, "teacher": dict, "loop": dict}
+SIDES = ("training", "validation", "test")
+"""Of a split."""
+
+TABLES = {"source": list, "loop": dict}
 """What every recipe has, besides ``seed``, ``start`` and ``validation``."""
 
 
-def read_recipe(path: Path, *, epochs: int | None = None) -> dict[str, Any]:
-    """The recipe's table, with another number of epochs where one is given.
+def read_recipe(path: Path, *, epochs: int | None = None, **changes: Any) -> dict[str, Any]:
+    """The recipe's table, with another number of epochs where one is given, and other top-level
+    fields: those of ``changes`` that are not None.
 
     Raises :class:`~maskgate.errors.DataError` on a missing or broken file, and naming a part that
     every recipe needs and this one lacks or has as something else.
     """
-    recipe = _parse(path)
+    recipe = _parse(path) | {name: value for name, value in changes.items() if value is not None}
     for name, kind in TABLES.items():
         if not isinstance(recipe.get(name), kind):
             form = "[[source]]" if name == "source" else f"[{name}]"
             raise DataError(f"{path} has no table {form}; see recipes/ for complete recipes")
     if not all(isinstance(source, dict) for source in recipe["source"]):
         raise DataError(f"{path} has a 'source' that is no table; write each as [[source]]")
+    for name in ("teacher", "starts", "occlusion", "distil", "augmentation"):
+        if name in recipe and not isinstance(recipe[name], dict | str):
+            raise DataError(f"{path} has {name!r} as something else than a table; write it as [{name}]")
     kinds = {"seed": int, "start": str, "validation": float}
     require(recipe, tuple(kinds), str(path))
     for name, hint in kinds.items():
@@ -88,6 +95,8 @@ def _fits(value: Any, hint: Any) -> bool:
     origin, inner = get_origin(hint), get_args(hint)
     if origin is types.UnionType:
         return any(_fits(value, kind) for kind in inner)
+    if origin is Literal:
+        return value in inner
     if origin is tuple:
         if not isinstance(value, list | tuple):
             return False
@@ -109,6 +118,8 @@ def _words(hint: Any) -> str:
     origin, inner = get_origin(hint), get_args(hint)
     if origin is types.UnionType:
         return _words(inner[0])
+    if origin is Literal:
+        return " or ".join(map(repr, inner))
     if origin is tuple:
         count = "" if inner[-1] is ... else f"{len(inner)} "
         return f"a list of {count}entries, each {_words(inner[0])}"
@@ -134,6 +145,9 @@ class Source:
             ``labels`` all faces in them are examples of it.
         weight: how often it is drawn from, against its number of pictures.
         confident: for pictures without labels: least confidence of a trained classifier.
+        together: ``folder`` or ``source`` keeps the pictures of one folder, or all of the source, on
+            one side of the split.
+        side: ``training``, ``validation`` or ``test`` puts all of them there.
     """
 
     path: str
@@ -142,10 +156,16 @@ class Source:
     bare: tuple[str, ...] = ()
     weight: float = 1.0
     confident: float = 0.0
+    together: str = ""
+    side: str = ""
 
     def __post_init__(self) -> None:
         if self.kind not in ("scenes", "photos", "crops"):
             raise DataError(f"source {self.path} has kind {self.kind!r}; use scenes, photos or crops")
+        if self.together not in ("", "folder", "source"):
+            raise DataError(f"source {self.path} has together = {self.together!r}; use folder or source")
+        if self.side not in ("", *SIDES):
+            raise DataError(f"source {self.path} has side = {self.side!r}; use {', '.join(SIDES)}")
         for folder, label in (self.labels or {}).items():
             if label not in LABELS:
                 raise DataError(

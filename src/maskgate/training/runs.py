@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from tensorboardX import SummaryWriter
 
 from maskgate.errors import DataError
 
@@ -38,9 +39,9 @@ class RunFolder:
     """Everything a training run leaves behind.
 
     ``settings.json``, ``manifest.json`` (each picture's path and sha256), ``curves.csv`` (a row an
-    epoch), ``checkpoint.pt`` (to go on from), ``model.safetensors`` and ``figures.json`` (at the
-    end). Raises :class:`~maskgate.errors.DataError` where a folder already holds a run with other
-    settings.
+    epoch), ``tensorboard/`` (the same, and the loss within epochs), ``checkpoint.pt`` (to go on
+    from), ``model.safetensors`` and ``figures.json`` (at the end). Raises
+    :class:`~maskgate.errors.DataError` where a folder already holds a run with other settings.
     """
 
     def __init__(self, path: Path, settings: Mapping[str, Any]) -> None:
@@ -55,6 +56,20 @@ class RunFolder:
                 )
         else:
             write_json(file, plain)
+        self._board: SummaryWriter | None = None
+
+    def close(self) -> None:
+        """Ends the writing of ``tensorboard/``."""
+        if self._board is not None:
+            self._board.close()
+            self._board = None
+
+    def log(self, name: str, value: float, step: int) -> None:
+        """Adds a point to the curve ``name`` in ``tensorboard/``; of a run that goes on, its later
+        points are hidden."""
+        if self._board is None:
+            self._board = SummaryWriter(str(self.path / "tensorboard"), purge_step=step, flush_secs=30)
+        self._board.add_scalar(name, value, step)
 
     def write_manifest(self, root: Path, files: Iterable[Path]) -> None:
         """Lists the pictures that take part, relative to ``root``, with their sha256."""
@@ -70,6 +85,9 @@ class RunFolder:
             if fresh:
                 writer.writeheader()
             writer.writerow({k: f"{v:.6g}" if isinstance(v, float) else v for k, v in row.items()})
+        for name, value in row.items():
+            if name != "epoch":
+                self.log(name.replace("_", "/", 1), float(value), int(row.get("step", row["epoch"])))
 
     def keep_rows(self, epochs: int) -> None:
         """Drops rows after ``epochs``: a run that goes on from a checkpoint writes them anew."""

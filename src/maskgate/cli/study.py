@@ -1,0 +1,176 @@
+"""``maskgate study``."""
+
+from __future__ import annotations
+
+import argparse
+import platform
+import sys
+from pathlib import Path
+from typing import Any
+
+from maskgate import __version__
+from maskgate.cli.options import (
+    Commands,
+    add_command,
+    add_group,
+    at_least_one,
+    existing_file,
+    existing_folder,
+)
+from maskgate.cli.train import needing_the_extra
+from maskgate.errors import InputError
+from maskgate.models.sessions import available_processors
+
+
+def add_commands(commands: Commands) -> None:
+    """Adds ``study transfer``."""
+    group = add_group(commands, "study", "Trains many networks and compares them; needs 'train' and 'eval'.")
+    transfer = add_command(
+        group,
+        "transfer",
+        "Compares starts of transfer learning: ImageNet, face recognition, none.",
+        details="With a recipe it repeats the project's own study. Without one it takes your folder of "
+        "pictures: a folder a label (mask, no_mask, incorrect), or images/ with annotations.json. "
+        "The same command goes on where it was stopped. Writes study.json and report.html.",
+        example="maskgate study transfer --data pictures --start imagenet=resnet50.pth --output study",
+    )
+    transfer.add_argument(
+        "--output", metavar="DIR", type=Path, required=True, help="the study's folder, new or to go on with"
+    )
+    transfer.add_argument(
+        "--data",
+        metavar="DIR",
+        type=existing_folder,
+        default=Path("data"),
+        help="the pictures (default: data)",
+    )
+    transfer.add_argument(
+        "--recipe",
+        metavar="FILE",
+        type=existing_file,
+        help="TOML: sources, starts and runs (default: your folder)",
+    )
+    transfer.add_argument(
+        "--weights",
+        metavar="DIR",
+        type=existing_folder,
+        action="append",
+        default=[],
+        help="holds the weights that starts name; may be given several times",
+    )
+    transfer.add_argument(
+        "--start",
+        metavar="NAME=FILE",
+        action="append",
+        default=[],
+        help="without a recipe: a start to compare, its weights, and after '@' its network "
+        "(default: resnet50-layer2); may be given several times",
+    )
+    transfer.add_argument(
+        "--cross",
+        metavar="DIR",
+        type=existing_folder,
+        help="annotated scenes of another origin, to test on too",
+    )
+    transfer.add_argument(
+        "--seeds", metavar="N", type=at_least_one, help="runs of each kind (default: the recipe's)"
+    )
+    transfer.add_argument(
+        "--epochs", metavar="N", type=at_least_one, help="of each run (default: the recipe's)"
+    )
+    transfer.add_argument(
+        "--only", metavar="PATTERN", default="*", help="train only runs with such a name now (default: all)"
+    )
+    transfer.add_argument(
+        "--crops",
+        metavar="DIR",
+        type=Path,
+        help="keep cut faces there (default: 'crops' in the study's folder)",
+    )
+    transfer.add_argument(
+        "--face-labels",
+        metavar="FILE",
+        type=existing_file,
+        help="teacher.jsonl of an earlier run, to save the time",
+    )
+    transfer.add_argument("--without-photographs", action="store_true", help="show no faces in the report")
+    transfer.add_argument(
+        "--threads", metavar="N", type=at_least_one, help="of the training process (default: all processors)"
+    )
+    transfer.add_argument(
+        "--workers",
+        metavar="N",
+        type=at_least_one,
+        default=1,
+        help="processes that make samples (default: 1)",
+    )
+    transfer.set_defaults(run=_run_transfer)
+
+
+def _run_transfer(arguments: argparse.Namespace) -> int:
+    with needing_the_extra():
+        from maskgate.studies.report import write_study
+        from maskgate.studies.transfer import run_transfer_study
+        from maskgate.training.classifier_setup import Places
+
+    recipe = _recipe(arguments)
+    folder = arguments.recipe.parent if arguments.recipe else arguments.data
+    crops = arguments.crops or arguments.output / "crops"
+    places = Places(
+        folder, arguments.data, tuple(arguments.weights), crops, face_labels=arguments.face_labels
+    )
+    runs, examples = run_transfer_study(
+        recipe,
+        places,
+        arguments.output,
+        cross=arguments.cross,
+        threads=arguments.threads or available_processors(),
+        workers=arguments.workers,
+        only=arguments.only,
+    )
+    about = {
+        "data": str(arguments.recipe.name if arguments.recipe else arguments.data.name),
+        "machine": f"{platform.machine()}, {available_processors()} processors",
+        "version": __version__,
+    }
+    if runs:
+        write_study(
+            runs, arguments.output, about=about, examples=None if arguments.without_photographs else examples
+        )
+        sys.stdout.write(f"{arguments.output / 'report.html'}\n")
+    return 0
+
+
+def _recipe(arguments: argparse.Namespace) -> dict[str, Any]:
+    from maskgate.studies.transfer import recipe_for_folder
+    from maskgate.training.recipe import read_recipe
+
+    if arguments.recipe:
+        if arguments.start:
+            raise InputError("--start goes without --recipe; name starts in the recipe's [starts]")
+        recipe = read_recipe(arguments.recipe, epochs=arguments.epochs)
+    else:
+        starts, runs = _starts(arguments.start)
+        recipe = recipe_for_folder(arguments.data, starts, runs)
+        if arguments.epochs:
+            recipe["loop"]["epochs"] = arguments.epochs
+    if arguments.seeds:
+        for run in recipe.get("run", []):
+            run["seeds"] = list(range(arguments.seeds))
+    return recipe
+
+
+def _starts(words: list[str]) -> tuple[dict[str, dict[str, str]], list[dict[str, Any]]]:
+    """Starts and runs of ``NAME=FILE@ARCHITECTURE``, each beside the same network from scratch."""
+    starts: dict[str, dict[str, str]] = {}
+    runs: list[dict[str, Any]] = []
+    for word in words:
+        name, _, rest = word.partition("=")
+        file, _, architecture = rest.partition("@")
+        if not name or not file:
+            raise InputError(f"--start {word} has no form NAME=FILE; give a name and the file of its weights")
+        starts[name] = {"file": file, "description": f"the weights in {Path(file).name}"}
+        runs.append({"architecture": architecture or "resnet50-layer2", "start": name})
+    for architecture in dict.fromkeys(run["architecture"] for run in runs) or ["face-resnet11"]:
+        runs.insert(0, {"architecture": architecture, "start": "scratch"})
+    return starts, runs

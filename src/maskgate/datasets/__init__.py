@@ -1,0 +1,1 @@
+"""From pictures to a training folder: collecting, cleaning, splitting, painting, viewing, converting."""

@@ -1,0 +1,1 @@
+"""Studies: many trainings set side by side, and what they say."""

@@ -1,0 +1,87 @@
+"""Which faces are learnt from, which decide between epochs, and which only judge the result."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from maskgate.errors import DataError
+from maskgate.training.crops import FaceCrops
+from maskgate.training.grouping import difference_hash, group_duplicates
+from maskgate.training.recipe import SIDES, Source
+
+TRAINING, VALIDATION, TEST = range(3)
+"""Places in :data:`~maskgate.training.recipe.SIDES`."""
+
+
+def split_faces(
+    crops: FaceCrops, sources: Sequence[Source], validation: float, test: float, seed: int
+) -> NDArray[np.int64]:
+    """``(N,)`` side of each face: TRAINING, VALIDATION or TEST.
+
+    Pictures that are near-duplicates, and those that their source keeps together, are on one side.
+    The side depends on a hash of the names in the group, so that new pictures move no old ones; a
+    source that names its side has all its pictures there, and near-duplicates follow it.
+
+    Args:
+        validation, test: shares of the groups, together under 1.
+
+    Raises :class:`~maskgate.errors.DataError` where they are not.
+    """
+    if not (validation >= 0 and test >= 0 and validation + test < 1):
+        raise DataError(f"validation {validation} and test {test} leave nothing to learn from; give less")
+    first = {name: i for i, name in reversed(list(enumerate(crops.pictures)))}
+    names = sorted(first)
+    places = [first[name] for name in names]
+    hashes = np.stack([difference_hash(crops.images[i]) for i in places])
+    groups = group_duplicates(hashes)
+    groups = merge_groups(groups, [_together(n, sources[int(crops.sources[first[n]])]) for n in names])
+    sides = assign_sides(names, groups, validation, test, seed)
+    for name, place in zip(names, places, strict=True):
+        fixed = sources[int(crops.sources[place])].side
+        if fixed:
+            sides[groups == groups[names.index(name)]] = SIDES.index(fixed)
+    of_picture = dict(zip(names, sides, strict=True))
+    return np.array([of_picture[name] for name in crops.pictures], np.int64)
+
+
+def _together(picture: str, source: Source) -> str:
+    """A key that pictures share which their source keeps together; empty where it does not."""
+    if source.together == "source":
+        return source.path
+    return str(Path(picture).parent) if source.together == "folder" else ""
+
+
+def merge_groups(groups: NDArray[np.intp], keys: Sequence[str]) -> NDArray[np.intp]:
+    """``(N,)`` group numbers in which items of one key are in one group too; an empty key binds
+    nothing."""
+    merged = groups.copy()
+    by_key: dict[str, int] = {}
+    for i, key in enumerate(keys):
+        if not key:
+            continue
+        if key in by_key:
+            merged[merged == merged[i]] = merged[by_key[key]]
+        else:
+            by_key[key] = i
+    return merged
+
+
+def assign_sides(
+    names: Sequence[str], groups: NDArray[np.intp], validation: float, test: float, seed: int
+) -> NDArray[np.int64]:
+    """``(N,)`` sides of pictures in groups, by a hash of each group's first file name."""
+    lot: dict[int, float] = {}
+    for name, group in zip(names, groups, strict=True):
+        if int(group) not in lot:
+            digest = hashlib.sha256(f"{seed}/{Path(name).name}".encode()).digest()
+            lot[int(group)] = int.from_bytes(digest[:4], "big") / 2**32
+    lots = np.array([lot[int(g)] for g in groups])
+    sides = np.full(len(names), TRAINING, np.int64)
+    sides[lots < validation + test] = TEST
+    sides[lots < validation] = VALIDATION
+    return sides

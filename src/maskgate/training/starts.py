@@ -1,0 +1,127 @@
+"""Starting weights: read from the files that their makers publish, and put into our backbones."""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from maskgate.errors import DataError
+from maskgate.nets.resnet import StridePlace
+from maskgate.training.recipe import build
+
+SCRATCH = "scratch"
+"""The start that is none: random weights."""
+
+_WRAPPERS = ("state_dict", "net_state_dict", "model")
+_PREFIXES = ("module.", "backbone.")
+
+
+@dataclass(frozen=True)
+class Start:
+    """A start that a recipe names.
+
+    Attributes:
+        file: below one of the weights folders; ``{architecture}`` stands for the network's name.
+        description: what it is, for reports.
+        stride: which convolution of a bottleneck carries the stride in these weights: ``conv2``
+            (torchvision) or ``conv1``.
+        non_commercial: it may be studied, but not be part of what ships.
+    """
+
+    file: str
+    description: str = ""
+    stride: str = "conv2"
+    non_commercial: bool = False
+
+    def __post_init__(self) -> None:
+        if self.stride not in ("conv1", "conv2"):
+            raise DataError(f"the start {self.file} has the stride {self.stride!r}; use 'conv1' or 'conv2'")
+
+    @property
+    def stride_in(self) -> StridePlace:
+        """``stride``, as the networks take it."""
+        return "conv1" if self.stride == "conv1" else "conv2"
+
+
+def find_start(
+    name: str, table: Mapping[str, Mapping[str, object]], weights: Sequence[Path], architecture: str
+) -> tuple[Start, Path | None]:
+    """What ``name`` means: ``scratch``, a name in the recipe's ``[starts]``, or a file.
+
+    Args:
+        table: the recipe's ``[starts]``.
+        weights: folders to look in, the first that has it.
+        architecture: of the network, to fill into the file's name.
+
+    The path is None for ``scratch``. Raises :class:`~maskgate.errors.DataError` where there is no
+    such start or file.
+    """
+    if name == SCRATCH:
+        return Start("", "random weights"), None
+    start = (
+        build(Start, table[name], f"[starts.{name}]") if name in table else Start(name, f"the file {name}")
+    )
+    wanted = start.file.replace("{architecture}", architecture)
+    for path in (Path(wanted), *(folder / wanted for folder in weights)):
+        if path.is_file():
+            return start, path
+    known = ", ".join((SCRATCH, *table))
+    places = ", ".join(map(str, weights)) or "no weights folder"
+    raise DataError(f"the start {name!r} needs the file {wanted}, which is not in {places}; known: {known}")
+
+
+def read_state(file: Path) -> dict[str, Tensor]:
+    """Tensors by name of a safetensors file or a PyTorch state dict, float32.
+
+    State dicts may lie inside a checkpoint (under ``state_dict``, ``net_state_dict`` or ``model``),
+    and names may begin with ``module.`` or ``backbone.``; both are taken off. Pickles are read with
+    ``weights_only=True``. Raises :class:`~maskgate.errors.DataError` on any other content.
+    """
+    try:
+        if file.suffix == ".safetensors":
+            content: object = load_file(file)
+        else:
+            content = torch.load(file, map_location="cpu", weights_only=True)
+            for key in _WRAPPERS:
+                if isinstance(content, Mapping) and isinstance(content.get(key), Mapping):
+                    content = content[key]
+                    break
+    except (OSError, RuntimeError, pickle.UnpicklingError, EOFError, SafetensorError) as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise DataError(f"{file} cannot be read as weights: {reason}") from error
+    if not isinstance(content, Mapping) or not any(isinstance(v, Tensor) for v in content.values()):
+        raise DataError(f"{file} holds no tensors by name; give a state dict or a safetensors file")
+    state = {}
+    for name, value in content.items():
+        if isinstance(value, Tensor):
+            for prefix in _PREFIXES:
+                name = name.removeprefix(prefix)
+            state[name] = value.float() if value.is_floating_point() else value
+    return state
+
+
+def load_start(backbone: nn.Module, file: Path) -> list[str]:
+    """Fills ``backbone`` from ``file``; tensors that it does not have (later layers, a class head)
+    are left out. Returns the names that were loaded.
+
+    Raises :class:`~maskgate.errors.DataError` naming a tensor that is missing or misshapen.
+    """
+    state, own = read_state(file), backbone.state_dict()
+    wanted = [k for k in own if not k.endswith("num_batches_tracked")]
+    for name in wanted:
+        if name not in state:
+            raise DataError(f"{file} has no tensor {name!r}; it is of another network")
+        if state[name].shape != own[name].shape:
+            raise DataError(
+                f"{file} has {name!r} as {tuple(state[name].shape)}, not {tuple(own[name].shape)}; "
+                "it is of another network or input size"
+            )
+    backbone.load_state_dict({k: state[k] for k in wanted}, strict=False)
+    return wanted

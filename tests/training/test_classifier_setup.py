@@ -1,0 +1,75 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+
+from torch import Tensor, nn  # noqa: E402
+
+from maskgate.training.classifier_data import INCORRECT, MASK, NO_MASK, ClassifierAugmentation  # noqa: E402
+from maskgate.training.classifier_setup import pseudo_labels, split_hands  # noqa: E402
+from maskgate.training.crops import SIDE, UNKNOWN, FaceCrops  # noqa: E402
+from maskgate.training.export import export_onnx  # noqa: E402
+from maskgate.training.recipe import Source  # noqa: E402
+
+SMALL = ClassifierAugmentation(size=64)
+
+
+def noise_crops(labels: list[int], seed: int = 0) -> FaceCrops:
+    rng = np.random.default_rng(seed)
+    n = len(labels)
+    images = rng.integers(0, 256, (n, SIDE, SIDE, 3), dtype=np.uint8)
+    points = np.array([[62, 70], [98, 70], [80, 90], [65, 108], [95, 108]], np.float32)
+    return FaceCrops(
+        images, np.repeat(points[None], n, 0), np.array(labels), np.zeros(n, np.int64),
+        np.full(n, 60, np.float32), [f"{i}.jpg" for i in range(n)],
+    )  # fmt: skip
+
+
+class Left(nn.Module):
+    """Says mask as far as the left half of the view is bright, and no_mask as far as it is not."""
+
+    def forward(self, crops: Tensor) -> Tensor:
+        left = crops[:, :, : crops.shape[2] // 2].float().mean((1, 2, 3)) / 255
+        return torch.stack([left, 1 - left, 0 * left], 1)
+
+
+def test_pseudo_labels(tmp_path: Path) -> None:
+    axes = {"crops": {0: "batch"}, "probabilities": {0: "batch"}}
+    export_onnx(Left(), torch.zeros(2, 64, 64, 3, dtype=torch.uint8), tmp_path / "l.onnx", axes)
+    crops = noise_crops([UNKNOWN, UNKNOWN, UNKNOWN, INCORRECT, UNKNOWN, UNKNOWN])
+    for i, (left, right) in enumerate([(255, 255), (255, 179), (0, 0), (255, 255), (255, 179), (255, 0)]):
+        crops.images[i, :, : SIDE // 2], crops.images[i, :, SIDE // 2 :] = left, right
+    crops.sources[4] = 1  # mean over the view and its mirror image: 0.85
+    sources = [Source("a", "photos", confident=0.9), Source("b", "photos", confident=0.8)]
+    named = pseudo_labels(crops, sources, tmp_path / "l.onnx", SMALL)
+    assert named.pictures == ["0.jpg", "2.jpg", "3.jpg", "4.jpg"]
+    assert named.labels.tolist() == [MASK, NO_MASK, INCORRECT, MASK]  # what had a label keeps it
+    assert crops.labels.tolist() == [UNKNOWN] * 3 + [INCORRECT] + [UNKNOWN] * 2
+    assert np.array_equal(named.images[3], crops.images[4])
+
+
+class TestHands:
+    def test_hands_of_a_person_stay_together(self, tmp_path: Path) -> None:
+        (tmp_path / "hands").mkdir()
+        rows = [f"h{i}.jpg,{i % 24},20,dark" for i in range(96)]
+        (tmp_path / "hands" / "dorsal.csv").write_text("\n".join(["file,person,age,skin", *rows]))
+        files = [tmp_path / "hands" / "dorsal" / f"h{i}.jpg" for i in range(96)]
+        signs = [tmp_path / "hands" / "signs" / f"s{i}.jpg" for i in range(80)]
+        learn, keep = split_hands(files + signs, tmp_path)
+        assert sorted(learn + keep) == sorted(files + signs)
+
+        def people(hands: list[Path]) -> set[int]:
+            return {int(h.stem[1:]) % 24 for h in hands if h.stem[0] == "h"}
+
+        assert not people(learn) & people(keep)
+        assert len(people(keep)) == 12
+        assert sum(h.stem[0] == "s" for h in keep) == 10
+
+    def test_hands_of_nobody_known(self, tmp_path: Path) -> None:
+        files = [tmp_path / f"{i}.jpg" for i in range(16)]
+        learn, keep = split_hands(files, tmp_path)
+        assert (len(learn), len(keep)) == (14, 2)

@@ -1,0 +1,99 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from maskgate.errors import DataError
+from maskgate.training.classifier_data import NO_MASK
+from maskgate.training.crops import SIDE, FaceCrops, cut_face
+from maskgate.training.recipe import Source
+from maskgate.training.splits import TEST, TRAINING, VALIDATION, assign_sides, merge_groups, split_faces
+from maskgate.types import Faces
+
+SOURCES = [Source("a", "crops"), Source("b", "crops")]
+
+
+def noise_crops(labels: list[int], seed: int = 0) -> FaceCrops:
+    rng = np.random.default_rng(seed)
+    n = len(labels)
+    images = rng.integers(0, 256, (n, SIDE, SIDE, 3), dtype=np.uint8)
+    points = np.array([[62, 70], [98, 70], [80, 90], [65, 108], [95, 108]], np.float32)
+    return FaceCrops(
+        images, np.repeat(points[None], n, 0), np.array(labels), np.zeros(n, np.int64),
+        np.full(n, 60, np.float32), [f"{i}.jpg" for i in range(n)],
+    )  # fmt: skip
+
+
+class TestSplits:
+    def test_copies_of_a_face_are_held_out_together(
+        self, astronaut: np.ndarray, astronaut_face: Faces
+    ) -> None:
+        face, _ = cut_face(astronaut, astronaut_face)
+        crops = noise_crops([NO_MASK] * 60)
+        for i in range(0, 60, 3):  # a third of them: the same face, lighter and lighter
+            crops.images[i] = np.clip(face.astype(int) + i // 2, 0, 255)
+        out = split_faces(crops, SOURCES, 0.4, 0.0, 3) == VALIDATION
+        assert len(set(out[::3].tolist())) == 1
+        assert 0.1 < np.delete(out, np.s_[::3]).mean() < 0.7
+
+    def test_faces_of_a_picture_stay_together(self) -> None:
+        crops = noise_crops([NO_MASK] * 40)
+        crops.pictures[:] = [f"{i // 2}.jpg" for i in range(40)]
+        out = split_faces(crops, SOURCES, 0.5, 0.0, 1) == VALIDATION
+        assert np.array_equal(out[::2], out[1::2])
+        assert 0.1 < out.mean() < 0.9
+
+    def test_named_sides_and_sources_kept_together(self) -> None:
+        crops = noise_crops([NO_MASK] * 90)
+        crops.sources[30:60], crops.sources[60:] = 1, 2
+        crops.pictures[:] = [f"{'abc'[i // 30]}/{i % 6}/{i}.jpg" for i in range(90)]
+        sources = [Source("a", "crops", together="folder"), Source("b", "crops", together="source"),
+                   Source("c", "crops", side="test")]  # fmt: skip
+        sides = split_faces(crops, sources, 0.3, 0.3, 5)
+        for i in range(6):
+            assert len(set(sides[i:30:6].tolist())) == 1
+        assert len(set(sides[:30].tolist())) > 1
+        assert len(set(sides[30:60].tolist())) == 1
+        assert (sides[60:] == TEST).all()
+
+    def test_a_copy_follows_the_named_side(self) -> None:
+        crops = noise_crops([NO_MASK] * 40)
+        crops.sources[20:] = 1
+        crops.images[:20] = crops.images[20:]
+        sources = [Source("a", "crops"), Source("b", "crops", side="validation")]
+        assert (split_faces(crops, sources, 0.1, 0.1, 2) == VALIDATION).all()
+
+    @pytest.mark.parametrize(("validation", "test"), [(0.5, 0.5), (1.2, 0), (-0.1, 0.2)])
+    def test_shares_that_leave_nothing(self, validation: float, test: float) -> None:
+        with pytest.raises(DataError, match="leave nothing to learn from"):
+            split_faces(noise_crops([NO_MASK] * 3), SOURCES, validation, test, 0)
+
+
+@given(st.lists(st.integers(0, 9), min_size=1, max_size=60), st.integers(0, 99))
+def test_groups_never_straddle_and_new_pictures_move_none(groups: list[int], seed: int) -> None:
+    names = [f"{i}.jpg" for i in range(len(groups))]
+    sides = assign_sides(names, np.array(groups), 0.3, 0.3, seed)
+    for group in set(groups):
+        assert len({int(s) for s, g in zip(sides, groups, strict=True) if g == group}) == 1
+    more = assign_sides([*names, "new.jpg"], np.array([*groups, 10]), 0.3, 0.3, seed)
+    assert np.array_equal(more[:-1], sides)
+
+
+def test_shares_are_about_right_and_a_test_share_moves_no_validation_picture() -> None:
+    names = [f"{i}.jpg" for i in range(4000)]
+    groups = np.arange(4000)
+    sides = assign_sides(names, groups, 0.2, 0.1, 3)
+    shares = np.bincount(sides, minlength=3) / 4000
+    assert shares[VALIDATION] == pytest.approx(0.2, abs=0.03)
+    assert shares[TEST] == pytest.approx(0.1, abs=0.02)
+    assert shares[TRAINING] == pytest.approx(0.7, abs=0.03)
+    without = assign_sides(names, groups, 0.2, 0.0, 3)
+    assert np.array_equal(without == VALIDATION, sides == VALIDATION)
+
+
+def test_keys_join_groups() -> None:
+    merged = merge_groups(np.array([0, 1, 2, 3, 1]), ["", "x", "x", "", ""])
+    assert merged[1] == merged[2] == merged[4]
+    assert len(set(merged.tolist())) == 3
