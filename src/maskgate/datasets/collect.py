@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from maskgate.datasets.faces import Cut, cut_face, find_faces
 from maskgate.datasets.journal import Journal
-from maskgate.datasets.output import OutputFolder, Show, sha256_of, show_nothing, write_whole
+from maskgate.datasets.output import OutputFolder, Show, outside, sha256_of, show_nothing, write_whole
 from maskgate.datasets.sources import Frame, count_frames, read_frames
 from maskgate.detection import Detector
 from maskgate.errors import DataError, ImageError, InputError
@@ -92,7 +92,7 @@ def collect_faces(
     detector: Detector,
     settings: CollectSettings,
     *,
-    score: float | None = None,
+    models: Mapping[str, Any] | None = None,
     presort: Callable[[Image], Verdicts] | None = None,
     show: Show = show_nothing,
 ) -> Collected:
@@ -105,8 +105,8 @@ def collect_faces(
     under another name gives nothing new, and crops that have been moved since are not made again.
 
     Args:
-        sources: pictures and videos.
-        score: the detector's lowest score, as far as it was chosen; other ones do not mix.
+        sources: pictures and videos; those in ``output`` are left out.
+        models: what was chosen of the models, plain values; a folder's faces all come from the same.
         presort: a classifier's verdict on a crop, as of
             :meth:`~maskgate.pipeline.MaskGate.classify`.
 
@@ -116,12 +116,17 @@ def collect_faces(
     folder = OutputFolder(
         output,
         "collect",
-        {"detector": detector.name, "score": score, "presort": presort is not None, **vars(settings)},
+        {
+            "detector": detector.name,
+            **(models or {}),
+            "presort": presort is not None,
+            **vars(settings),
+        },
     )
     journal = Journal(output)
     failures = []
     done = 0
-    for source in sources:
+    for source in outside(sources, output):
         steps = count_frames(source, settings.every)
         try:
             sha256 = sha256_of(source)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -33,6 +34,10 @@ class Converted:
 
     annotated: AnnotatedSet
     left_out: int
+
+
+def _no_bar(total: int) -> AbstractContextManager[Show]:
+    return nullcontext(show_nothing)
 
 
 def find_format(folder: Path) -> Format:
@@ -69,7 +74,7 @@ def convert(
     names: Mapping[str, str] | None = None,
     placing: Placing = "copy",
     from_one: bool = False,
-    show: Show = show_nothing,
+    progress: Callable[[int], AbstractContextManager[Show]] = _no_bar,
 ) -> Converted:
     """Writes the annotations of ``folder`` into ``output`` in another format, with their pictures.
 
@@ -80,6 +85,7 @@ def convert(
         source: format of ``folder``; found out where None.
         names: new names of labels.
         from_one: VOC's corners count pixels from 1, read or written.
+        progress: opens a progress bar for a number of pictures.
 
     Raises :class:`~maskgate.errors.DataError` naming the file and field that is malformed, and where
     ``output`` holds something else.
@@ -103,16 +109,16 @@ def convert(
             "from_one": from_one,
         },
     )
-    for done, picture in enumerate(annotated.pictures, 1):
-        place_picture(picture.path, output / _PICTURES[target] / picture.name, placing)
-        show(done)
+    with progress(len(annotated.pictures)) as show:
+        for done, picture in enumerate(annotated.pictures, 1):
+            place_picture(picture.path, output / _PICTURES[target] / picture.name, placing)
+            show(done)
     write: dict[Format, Callable[[AnnotatedSet, Path], int | None]] = {
         "coco": coco.write_coco,
         "voc": partial(voc.write_voc, from_one=from_one),
         "yolo": yolo.write_yolo,
     }
     left_out = write[target](annotated, output) or 0
-    made.finish(
-        {"pictures": len(annotated.pictures), "boxes": annotated.counts.total() - left_out, "left_out": left_out}
-    )
+    boxes = annotated.counts.total() - left_out
+    made.finish({"pictures": len(annotated.pictures), "boxes": boxes, "left_out": left_out})
     return Converted(annotated, left_out)

@@ -49,7 +49,8 @@ def find_duplicates(
     Groups are connected: two pictures may be further apart where others lie between them. The
     groups come in the order of their first pictures.
     """
-    hashes, files, ranks = [], [], []
+    hashes, files = [], []
+    ranks: list[tuple[int, float, int]] = []
     failures = []
     for done, picture in enumerate(pictures, 1):
         try:

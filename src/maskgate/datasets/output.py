@@ -7,7 +7,7 @@ import json
 import os
 import secrets
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
@@ -19,7 +19,7 @@ MARKER = "made-by.json"
 Placing = Literal["copy", "link"]
 """How a picture gets into an output folder: as a file of its own, or as a symbolic link."""
 
-Show = Callable[[int], object]
+Show = Callable[[int], None]
 """Takes the number of pictures done, for a progress bar."""
 
 
@@ -77,6 +77,12 @@ class OutputFolder:
         self.report = report if isinstance(report, dict) else None
 
 
+def outside(paths: Iterable[Path], folder: Path) -> list[Path]:
+    """The paths that do not lie in ``folder``: what is written there is not to be read again."""
+    folder = folder.resolve()
+    return [path for path in paths if not Path(os.path.abspath(path)).is_relative_to(folder)]  # noqa: PTH100
+
+
 def _plain(values: Mapping[str, Any]) -> dict[str, Any]:
     """As JSON gives it back."""
     plain: dict[str, Any] = json.loads(json.dumps(dict(values), default=str))
@@ -96,7 +102,8 @@ def _load_object(file: Path) -> dict[str, Any]:
 def write_whole(path: Path, data: bytes) -> None:
     """Writes ``data`` beside ``path`` and moves it there: a kill leaves the old file or the new one.
 
-    Missing folders are made, and a file that holds ``data`` already is left alone. Raises :class:`~maskgate.errors.DataError` where that fails.
+    Missing folders are made, and a file that holds ``data`` already is left alone. Raises
+    :class:`~maskgate.errors.DataError` where that fails.
     """
     temporary = path.with_name(f".{path.name[:100]}.{secrets.token_hex(4)}.tmp")
     try:

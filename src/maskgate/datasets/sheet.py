@@ -19,7 +19,7 @@ from PIL import ImageDraw, ImageFont
 
 from maskgate.datasets.annotations import Annotation
 from maskgate.datasets.formats.coco import is_coco, read_coco
-from maskgate.datasets.output import OutputFolder, Show, show_nothing, write_whole
+from maskgate.datasets.output import OutputFolder, Show, outside, show_nothing, write_whole
 from maskgate.drawing import COLOURS
 from maskgate.errors import DataError, ImageError, InputError
 from maskgate.images import encode_image, find_images, read_image
@@ -115,7 +115,7 @@ def _of_table(folder: Path, table: Path) -> Iterator[Entry]:
 def make_sheets(
     entries: Sequence[Entry], output: Path, settings: SheetSettings, *, show: Show = show_nothing
 ) -> Sheets:
-    """Draws ``sheet-001.jpg`` and so on into ``output``, and ``sheets.csv``, which says where each picture is.
+    """Draws ``sheet-001.jpg`` and so on into ``output``; ``sheets.csv`` there says where each picture is.
 
     Sheets whose pictures and labels are the same as in an earlier call are left alone, unless a
     picture could not be read.
@@ -123,6 +123,8 @@ def make_sheets(
     Raises :class:`~maskgate.errors.DataError` where ``output`` holds something else.
     """
     folder = OutputFolder(output, "sheet", vars(settings))
+    shown = set(outside((entry.path for entry in entries), output))  # not the sheets of an earlier call
+    entries = [entry for entry in entries if entry.path in shown]
     page = settings.columns * settings.rows
     drawn: dict[str, str] = dict((folder.report or {}).get("sheets", {}))
     files, failures, places = [], [], []
@@ -131,7 +133,7 @@ def make_sheets(
         name = f"sheet-{start // page + 1:03}.jpg"
         digest = _digest(part)
         if drawn.get(name) != digest or not (output / name).exists():
-            sheet, unread = draw_sheet(part, settings, lambda done, start=start: show(start + done))  # type: ignore[misc]
+            sheet, unread = draw_sheet(part, settings)
             failures += unread
             write_whole(output / name, encode_image(sheet, "JPEG"))
             drawn[name] = "" if unread else digest
@@ -164,9 +166,7 @@ def _digest(entries: Sequence[Entry]) -> str:
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
 
-def draw_sheet(
-    entries: Sequence[Entry], settings: SheetSettings, show: Show = show_nothing
-) -> tuple[Image, list[str]]:
+def draw_sheet(entries: Sequence[Entry], settings: SheetSettings) -> tuple[Image, list[str]]:
     """One page ``(H, W, 3)`` uint8 RGB, and a sentence for each picture that could not be read.
 
     Pictures come row by row; each has its label and its file's name below. A page that is not
@@ -174,9 +174,7 @@ def draw_sheet(
     """
     rows = -(-len(entries) // settings.columns)
     step = settings.cell + _GAP
-    page = Pillow.new(
-        "RGB", (settings.columns * step + _GAP, rows * (step + _CAPTION) + _GAP), _PAPER
-    )
+    page = Pillow.new("RGB", (settings.columns * step + _GAP, rows * (step + _CAPTION) + _GAP), _PAPER)
     draw = ImageDraw.Draw(page)
     failures = []
     for i, entry in enumerate(entries):
@@ -193,7 +191,6 @@ def draw_sheet(
             offset = x + (settings.cell - width) // 2, y + (settings.cell - height) // 2
             page.paste(Pillow.fromarray(thumbnail), offset)
         _draw_caption(draw, entry, x, y + settings.cell, settings.cell)
-        show(i + 1)
     return np.asarray(page, np.uint8), failures
 
 

@@ -137,23 +137,24 @@ def split_pictures(
     groups = group_duplicates(np.stack(hashes), settings.distance)
     groups = _join(groups, [places, [origins.get(Path(name).name, "") for name in names]])
     keys: dict[int, str] = {}
-    sides: dict[int, set[str]] = {}
+    older: dict[int, list[Row]] = {}
     for i, group in enumerate(groups.tolist()):
         key = places[i] or contents[i]
         keys[group] = min(keys.get(group, key), key)
-        sides.setdefault(group, set())
-        if names[i] in known:
-            sides[group].add(known[names[i]].split)
+        older.setdefault(group, []).extend([known[names[i]]] if names[i] in known else [])
     rows, bridged = [], []
     for i, group in enumerate(groups.tolist()):
+        sides = {row.split for row in older[group]}
         if names[i] in known:
             side = known[names[i]].split
-        elif len(sides[group]) > 1:
+        elif len(sides) > 1:
             side = "training"
             bridged.append(names[i])
         else:
-            side = next(iter(sides[group]), settings.draw(keys[group]))
-        rows.append(Row(names[i], labels[i], side, hashlib.sha256(keys[group].encode()).hexdigest()[:12]))
+            side = next(iter(sides), settings.draw(keys[group]))
+        number = hashlib.sha256(keys[group].encode()).hexdigest()[:12]
+        number = min((row.group for row in older[group]), default=number)
+        rows.append(Row(names[i], labels[i], side, number))
     return Split(tuple(rows), tuple(failures), tuple(bridged))
 
 
@@ -164,15 +165,17 @@ def _place(name: str, group_by: GroupBy | None) -> str:
 
 def _read_origins(index: Path) -> dict[str, str]:
     """A crop's file name to the hash of its source."""
-    origins = {}
     try:
-        for number, text in enumerate(index.read_text("utf-8").splitlines(), 1):
+        lines = index.read_text("utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataError(f"{index} cannot be read as text: {error}") from error
+    origins = {}
+    for number, text in enumerate(lines, 1):
+        try:
             line = json.loads(text)
             origins[Path(line["crop"]).name] = str(line["sha256"])
-    except OSError as error:
-        raise DataError(f"{index} cannot be read: {error.strerror}") from error
-    except (ValueError, KeyError, TypeError) as error:
-        raise DataError(f"{index}: line {number} is no JSON object with 'crop' and 'sha256'") from error
+        except (ValueError, KeyError, TypeError) as error:
+            raise DataError(f"{index}: line {number} is no JSON object with 'crop' and 'sha256'") from error
     return origins
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path, PurePosixPath
@@ -16,7 +16,7 @@ from maskgate.datasets.annotations import AnnotatedPicture, AnnotatedSet, Annota
 from maskgate.datasets.faces import cut_face, find_faces
 from maskgate.datasets.formats.coco import write_coco
 from maskgate.datasets.journal import Journal
-from maskgate.datasets.output import OutputFolder, Show, sha256_of, show_nothing, write_whole
+from maskgate.datasets.output import OutputFolder, Show, outside, sha256_of, show_nothing, write_whole
 from maskgate.detection import Detector
 from maskgate.errors import ImageError, InputError
 from maskgate.images import encode_image, find_images, read_image
@@ -114,7 +114,7 @@ def synthesise(
     painter: Painter,
     settings: SynthesisSettings,
     *,
-    materials: Sequence[str] = (),
+    materials: Mapping[str, Any] | None = None,
     show: Show = show_nothing,
 ) -> Synthesised:
     """Paints the faces of all pictures that ``output`` has not had yet.
@@ -125,7 +125,9 @@ def synthesise(
     ``sha256``.
 
     Args:
-        materials: names of what the painter has, for :class:`OutputFolder` to compare.
+        sources: pictures; those in ``output`` are left out.
+        materials: what was chosen for the detector and the painter, plain values; a folder's
+            pictures all come from the same.
 
     Raises :class:`~maskgate.errors.DataError` where ``output`` holds something else. A picture
     that cannot be read is among the failures.
@@ -133,12 +135,12 @@ def synthesise(
     folder = OutputFolder(
         output,
         "synthesise",
-        {"detector": detector.name, "materials": list(materials), **vars(settings)},
+        {"detector": detector.name, **(materials or {}), **vars(settings)},
     )
     journal = Journal(output)
     write = _write_crops if settings.form == "folders" else _write_scene
     failures = []
-    for done, source in enumerate(sources, 1):
+    for done, source in enumerate(outside(sources, output), 1):
         try:
             image = read_image(source)
             sha256 = sha256_of(source)

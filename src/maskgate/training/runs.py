@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import hashlib
 import json
+import math
 import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -67,6 +68,8 @@ class RunFolder:
     def log(self, name: str, value: float, step: int) -> None:
         """Adds a point to the curve ``name`` in ``tensorboard/``; of a run that goes on, its later
         points are hidden."""
+        if not math.isfinite(value):  # a share of nothing has no place on a curve
+            return
         if self._board is None:
             self._board = SummaryWriter(str(self.path / "tensorboard"), purge_step=step, flush_secs=30)
         self._board.add_scalar(name, value, step)

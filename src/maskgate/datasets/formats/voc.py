@@ -79,8 +79,8 @@ def _read_file(file: Path, annotations: Path, images: Path, from_one: bool) -> A
         x1, y1, x2, y2 = corners
         ignore = (element.findtext("difficult") or "0").strip() == "1"
         found.append(Annotation(label, fit_box((x1, y1, x2, y2), width, height, where), ignore))
-    name = PurePosixPath(path.relative_to(images).as_posix())
-    return AnnotatedPicture(path, name, width, height, tuple(found))
+    below = PurePosixPath(path.relative_to(images).as_posix())
+    return AnnotatedPicture(path, below, width, height, tuple(found))
 
 
 def _parse(file: Path) -> ElementTree.Element:
@@ -161,7 +161,8 @@ def _xml(picture: AnnotatedPicture, from_one: bool) -> bytes:
 
 def whole_pixels(box: Corners, picture: AnnotatedPicture) -> tuple[int, int, int, int]:
     """The corners rounded to whole pixels, at least one wide and high, inside the picture."""
-    low = [min(_round(v), limit - 1) for v, limit in zip(box[:2], (picture.width, picture.height), strict=True)]
+    last = picture.width - 1, picture.height - 1
+    low = [min(_round(v), limit) for v, limit in zip(box[:2], last, strict=True)]
     high = [max(_round(v), least + 1) for v, least in zip(box[2:], low, strict=True)]
     return low[0], low[1], high[0], high[1]
 

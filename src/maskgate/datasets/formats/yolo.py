@@ -46,7 +46,7 @@ def read_yolo(folder: Path) -> AnnotatedSet:
         paths = find_images([images])
     except InputError as error:
         raise DataError(str(error)) from error
-    known = {}
+    known: dict[Path, Path] = {}
     for path in paths:
         file = (labels / path.relative_to(images)).with_suffix(".txt")
         if known.setdefault(file, path) is not path:
