@@ -95,6 +95,12 @@ def add_commands(commands: Commands) -> None:
     )
     transfer.add_argument("--without-photographs", action="store_true", help="show no faces in the report")
     transfer.add_argument(
+        "--page",
+        metavar="FILE",
+        type=Path,
+        help="write tables and plots as Markdown too, without photographs",
+    )
+    transfer.add_argument(
         "--threads", metavar="N", type=at_least_one, help="of the training process (default: all processors)"
     )
     transfer.add_argument(
@@ -109,7 +115,7 @@ def add_commands(commands: Commands) -> None:
 
 def _run_transfer(arguments: argparse.Namespace) -> int:
     with needing_the_extra():
-        from maskgate.studies.report import write_study
+        from maskgate.studies.report import write_docs_page, write_study
         from maskgate.studies.transfer import run_transfer_study
         from maskgate.training.classifier_setup import Places
 
@@ -138,6 +144,8 @@ def _run_transfer(arguments: argparse.Namespace) -> int:
             runs, arguments.output, about=about, examples=None if arguments.without_photographs else examples
         )
         sys.stdout.write(f"{arguments.output / 'report.html'}\n")
+        if arguments.page:
+            write_docs_page(runs, arguments.page, arguments.page.parent / "images", about)
     return 0
 
 

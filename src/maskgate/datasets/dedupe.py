@@ -14,7 +14,7 @@ from typing import Any
 import cv2
 import numpy as np
 
-from maskgate.datasets.output import Show, sha256_of, show_nothing, write_json
+from maskgate.datasets.output import Show, is_empty, sha256_of, show_nothing, write_json
 from maskgate.errors import DataError, ImageError
 from maskgate.images import read_image
 from maskgate.training.grouping import difference_hash, group_duplicates
@@ -121,7 +121,7 @@ def check_moving_to(folder: Path, roots: Sequence[Path]) -> None:
             raise DataError(f"{folder} lies in {root}, where pictures are looked for; give one outside")
     if folder.exists() and not folder.is_dir():
         raise DataError(f"{folder} is a file; name a folder to move pictures to")
-    if folder.exists() and any(folder.iterdir()) and not (folder / MANIFEST).exists():
+    if folder.exists() and not is_empty(folder) and not (folder / MANIFEST).exists():
         raise DataError(f"{folder} holds something else; give a new or an empty folder to move pictures to")
 
 
@@ -186,7 +186,7 @@ def _move(source: Path, target: Path) -> None:
         try:
             os.rename(source, target)  # noqa: PTH104 - neither place exists twice
         except OSError:  # another disk: whole there before it goes here
-            temporary = target.with_name(f".{target.name[:100]}.tmp")
+            temporary = target.with_name(f".{target.name[:100]}.00000000.tmp")
             shutil.copy2(source, temporary)
             os.replace(temporary, target)
             source.unlink()

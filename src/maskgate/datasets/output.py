@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import secrets
 import shutil
 from collections.abc import Callable, Iterable, Mapping
@@ -15,6 +16,8 @@ from maskgate.errors import DataError
 
 MARKER = "made-by.json"
 """The file in an output folder that says which call fills it."""
+
+_TEMPORARY = re.compile(r"\..+\.[0-9a-f]{8}\.tmp")
 
 Placing = Literal["copy", "link"]
 """How a picture gets into an output folder: as a file of its own, or as a symbolic link."""
@@ -50,13 +53,16 @@ class OutputFolder:
         marker = path / MARKER
         if marker.exists():
             self._check(_load_object(marker))
-        elif path.exists() and any(path.iterdir()):
+        elif path.exists() and not is_empty(path):
             raise DataError(f"{path} holds something else; give a new or an empty folder for the output")
         else:
             write_json(marker, self._made_by)
 
     def finish(self, report: Mapping[str, Any]) -> None:
-        """Notes that the folder is complete."""
+        """Notes that the folder is complete, and removes what kills have left half-written."""
+        for file in self.path.rglob(".*.tmp"):
+            if _TEMPORARY.fullmatch(file.name):
+                file.unlink(missing_ok=True)
         if self.report != _plain(report):
             self.report = _plain(report)
             write_json(self.path / MARKER, {**self._made_by, "report": self.report})
@@ -75,6 +81,16 @@ class OutputFolder:
             raise DataError(f"{self.path} holds something else, {what}; give a new or an empty folder")
         report = found.get("report")
         self.report = report if isinstance(report, dict) else None
+
+
+def is_empty(folder: Path) -> bool:
+    """True where there is nothing in it but what a kill has left half-written."""
+    return all(_TEMPORARY.fullmatch(path.name) for path in folder.iterdir())
+
+
+def _beside(path: Path) -> Path:
+    """A hidden name in the folder of ``path``, for a file on its way there."""
+    return path.with_name(f".{path.name[:100]}.{secrets.token_hex(4)}.tmp")
 
 
 def outside(paths: Iterable[Path], folder: Path) -> list[Path]:
@@ -105,7 +121,7 @@ def write_whole(path: Path, data: bytes) -> None:
     Missing folders are made, and a file that holds ``data`` already is left alone. Raises
     :class:`~maskgate.errors.DataError` where that fails.
     """
-    temporary = path.with_name(f".{path.name[:100]}.{secrets.token_hex(4)}.tmp")
+    temporary = _beside(path)
     try:
         if path.is_file() and path.stat().st_size == len(data) and path.read_bytes() == data:
             return
@@ -136,7 +152,7 @@ def place_picture(source: Path, target: Path, placing: Placing) -> None:
                 raise DataError(f"{target} is there already and is not {source}; give another output folder")
             return
         target.parent.mkdir(parents=True, exist_ok=True)
-        temporary = target.with_name(f".{target.name[:100]}.{secrets.token_hex(4)}.tmp")
+        temporary = _beside(target)
         try:
             if placing == "link":
                 temporary.symlink_to(source.resolve(strict=True))

@@ -96,7 +96,9 @@ class ClassifierData:
 
     def dataset(self, samples: int, seed: int) -> ClassifierDataset:
         """Random samples of the faces to learn from, ``samples`` an epoch."""
-        return ClassifierDataset(self.learnt, samples, self.augmentation, self.painter, seed)
+        learnt = self.learnt
+        weights = np.array([s.weight for s in self.sources])[learnt.sources]
+        return ClassifierDataset(learnt, samples, self.augmentation, self.painter, seed, weights)
 
     def counts(self) -> Mapping[str, Mapping[str, int]]:
         """Number of faces by source and label."""
