@@ -117,7 +117,20 @@ print([[face.label.value for face in verdicts] for verdicts in gate.batch([bare,
 
 @pytest.mark.parametrize(
     "command",
-    ["detect", "classify", "evaluate scenes", "models list", "train detector", "train classifier"],
+    [
+        "detect",
+        "classify",
+        "evaluate scenes",
+        "models list",
+        "train detector",
+        "train classifier",
+        "data collect",
+        "data dedupe",
+        "data split",
+        "data synthesise",
+        "data sheet",
+        "data convert",
+    ],
 )
 def test_cli_page_names_the_options_there_are(command: str) -> None:
     program = f"import sys; from maskgate.cli import main; sys.exit(main({[*command.split(), '--help']!r}))"

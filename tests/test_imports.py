@@ -173,7 +173,7 @@ def test_importing_maskgate_loads_nothing_heavy() -> None:
 
 
 @pytest.mark.parametrize(
-    "command", [[], ["detect"], ["classify"], ["evaluate", "scenes"], ["models"], ["train"]]
+    "command", [[], ["detect"], ["classify"], ["evaluate", "scenes"], ["models"], ["data"], ["train"]]
 )
 def test_help_loads_nothing_heavy(command: list[str]) -> None:
     loaded = loaded_after(

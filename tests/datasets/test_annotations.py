@@ -48,7 +48,7 @@ def test_boxes_at_the_edge() -> None:
     assert fit_box((-1, -0.5, 101, 50.25), 100, 50, "x") == (0, 0, 100, 50)
     assert fit_box((1.5, 2, 3, 4), 100, 50, "x") == (1.5, 2, 3, 4)
     for box in ((-1.1, 0, 5, 5), (0, 0, 5, 51.1), (100, 0, 100.5, 5), (-9, -9, -1, -1)):
-        with pytest.raises(DataError, match="here has a box .* outside its picture of 100×50 pixels"):
+        with pytest.raises(DataError, match=r"here has a box .* outside its picture of 100×50 pixels"):
             fit_box(box, 100, 50, "here")
     for box in ((5, 5, 5, 9), (9, 5, 5, 9), (float("nan"), 0, 5, 5)):
         with pytest.raises(DataError, match="here has an empty box"):

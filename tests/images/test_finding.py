@@ -107,6 +107,13 @@ def test_nothing_to_find_is_an_error() -> None:
     assert find_images([]) == []
 
 
+def test_other_extensions_only_where_they_are_asked_for(tree: Path) -> None:
+    (tree / "street.MP4").write_bytes(b"")
+    assert names(find_images(["."])) == ALL
+    assert names(find_images([".", "*.MP4"], also=[".mp4"])) == [*ALL, "street.MP4"]
+    assert names(find_images(["*.MP4"], also=[".mp4"])) == ["street.MP4"]
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="links need rights there")
 def test_links_to_files_count_and_loops_of_folders_end(tree: Path) -> None:
     (tree / "deep/loop").symlink_to(tree, target_is_directory=True)

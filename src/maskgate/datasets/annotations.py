@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
@@ -72,6 +72,15 @@ def order_labels(labels: set[str]) -> tuple[str, ...]:
     """For formats without class numbers: ours first, in their order, then the others by name."""
     ours = [str(label) for label in LABELS if label in labels]
     return (*ours, *sorted(labels.difference(ours)))
+
+
+def check_labels(labels: Iterable[str]) -> None:
+    """Raises :class:`~maskgate.errors.DataError` for a label that is no plain text of one line."""
+    for label in labels:
+        if not label or not label.isprintable() or label != label.strip():
+            raise DataError(
+                f"the label {label!r} is no plain text of one line; give it another with --rename"
+            )
 
 
 def picture_size(path: Path) -> tuple[int, int]:

@@ -13,10 +13,10 @@ from numpy.typing import NDArray
 
 from maskgate.datasets.faces import Cut, cut_face, find_faces
 from maskgate.datasets.journal import Journal
-from maskgate.datasets.output import OutputFolder, Show, outside, sha256_of, show_nothing, write_whole
-from maskgate.datasets.sources import Frame, count_frames, read_frames
+from maskgate.datasets.output import OutputFolder, Show, outside, show_nothing, write_whole
+from maskgate.datasets.sources import Frame, count_frames, hash_source, read_frames
 from maskgate.detection import Detector
-from maskgate.errors import DataError, ImageError, InputError
+from maskgate.errors import ImageError, InputError
 from maskgate.images import encode_image
 from maskgate.training.grouping import difference_hash
 from maskgate.types import Image, Verdicts
@@ -129,16 +129,12 @@ def collect_faces(
     for source in outside(sources, output):
         steps = count_frames(source, settings.every)
         try:
-            sha256 = sha256_of(source)
+            sha256 = hash_source(source)
             if sha256 not in journal:
                 advance = partial(_advance, show, done, steps)
                 faces, frames = _collect_from(source, sha256, output, detector, settings, presort, advance)
                 journal.add(sha256, {"source": str(source), "frames": frames, "faces": len(faces)}, faces)
         except ImageError as error:
-            failures.append(str(error))
-        except DataError as error:
-            if source.is_file():
-                raise  # the output's fault
             failures.append(str(error))
         done += steps
         show(done)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
@@ -30,9 +31,10 @@ _PICTURES: dict[Format, str] = {
 
 @dataclass(frozen=True)
 class Converted:
-    """What was read, under its new labels, and how many boxes to ignore the format cannot hold."""
+    """Pictures, boxes by label, and how many boxes to ignore the format could not hold."""
 
-    annotated: AnnotatedSet
+    pictures: int
+    boxes: Counter[str]
     left_out: int
 
 
@@ -119,6 +121,6 @@ def convert(
         "yolo": yolo.write_yolo,
     }
     left_out = write[target](annotated, output) or 0
-    boxes = annotated.counts.total() - left_out
-    made.finish({"pictures": len(annotated.pictures), "boxes": boxes, "left_out": left_out})
-    return Converted(annotated, left_out)
+    boxes = Counter(a.label for p in annotated.pictures for a in p.annotations if not (left_out and a.ignore))
+    made.finish({"pictures": len(annotated.pictures), "boxes": dict(boxes), "left_out": left_out})
+    return Converted(len(annotated.pictures), boxes, left_out)

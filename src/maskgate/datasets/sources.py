@@ -10,7 +10,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from maskgate.errors import ImageReadError
+from maskgate.datasets.output import sha256_of
+from maskgate.errors import DataError, ImageReadError
 from maskgate.images import read_image
 from maskgate.types import Image
 
@@ -29,6 +30,14 @@ class Frame:
 def is_video(path: Path) -> bool:
     """By the name's end, as OpenCV finds out the rest."""
     return path.suffix.lower() in VIDEO_EXTENSIONS
+
+
+def hash_source(path: Path) -> str:
+    """Hex sha256 of the file. Raises :class:`~maskgate.errors.ImageReadError` where it cannot be read."""
+    try:
+        return sha256_of(path)
+    except DataError as error:
+        raise ImageReadError(str(error)) from error
 
 
 def count_frames(path: Path, every: float) -> int:

@@ -16,7 +16,8 @@ from maskgate.datasets.annotations import AnnotatedPicture, AnnotatedSet, Annota
 from maskgate.datasets.faces import cut_face, find_faces
 from maskgate.datasets.formats.coco import write_coco
 from maskgate.datasets.journal import Journal
-from maskgate.datasets.output import OutputFolder, Show, outside, sha256_of, show_nothing, write_whole
+from maskgate.datasets.output import OutputFolder, Show, outside, show_nothing, write_whole
+from maskgate.datasets.sources import hash_source
 from maskgate.detection import Detector
 from maskgate.errors import ImageError, InputError
 from maskgate.images import encode_image, find_images, read_image
@@ -142,9 +143,9 @@ def synthesise(
     failures = []
     for done, source in enumerate(outside(sources, output), 1):
         try:
-            image = read_image(source)
-            sha256 = sha256_of(source)
+            sha256 = hash_source(source)
             if sha256 not in journal:
+                image = read_image(source)
                 lines = _paint_all(source, sha256, image, output, detector, painter, settings, write)
                 height, width = image.shape[:2]
                 journal.add(sha256, {"source": str(source), "width": width, "height": height}, lines)

@@ -49,20 +49,31 @@ def _tidy(axes: Axes, x: str, y: str, title: str = "") -> None:
         axes.spines[side].set_visible(False)
 
 
-def colours_of(names: Sequence[str]) -> dict[str, str]:
-    """A colour for each name, in order; the eighth and later ones come round again."""
-    return {name: COLOURS[i % len(COLOURS)] for i, name in enumerate(dict.fromkeys(names))}
+def styles_of(names: Sequence[str]) -> dict[str, dict[str, Any]]:
+    """Colour and line of each name: names with the same text up to the first comma, a start, share
+    their colour throughout a report, and differ by their lines."""
+    known = {"imagenet": COLOURS[0], "arcface": COLOURS[1], "face-metric": COLOURS[2], "scratch": COLOURS[6]}
+    spare = iter(COLOURS[3:6] * 9)
+    seen: dict[str, int] = {}
+    styles: dict[str, dict[str, Any]] = {}
+    for name in dict.fromkeys(names):
+        start = name.split(",")[0]
+        if start not in known:
+            known[start] = next(spare)
+        styles[name] = {"color": known[start], "ls": ("-", "--", ":", "-.")[seen.get(start, 0) % 4]}
+        seen[start] = seen.get(start, 0) + 1
+    return styles
 
 
-def _draw_runs(axes: Axes, curves: Sequence[Curve], key: str, colour: str, name: str) -> None:
+def _draw_runs(axes: Axes, curves: Sequence[Curve], key: str, style: Mapping[str, Any], name: str) -> None:
     """Every run thin, their mean thick."""
     shortest = min(len(c) for c in curves)
     values = np.array([[row[key] for row in c[:shortest]] for c in curves])
     epochs = [row["epoch"] for row in curves[0][:shortest]]
     if len(curves) > 1:
         for line in values:
-            axes.plot(epochs, line, color=colour, lw=0.8, alpha=0.5)
-    axes.plot(epochs, values.mean(0), color=colour, lw=2, label=name, marker="o", ms=3)
+            axes.plot(epochs, line, **style, lw=0.8, alpha=0.5)
+    axes.plot(epochs, values.mean(0), **style, lw=2, label=name, marker="o", ms=3)
 
 
 def four_panels(first: tuple[str, Sequence[Curve]], second: tuple[str, Sequence[Curve]]) -> str:
@@ -75,7 +86,7 @@ def four_panels(first: tuple[str, Sequence[Curve]], second: tuple[str, Sequence[
     for row, (name, curves) in enumerate((first, second)):
         for column, (key, what) in enumerate((("val_loss", "error"), ("val_accuracy", "accuracy"))):
             axes = grid[row][column]
-            _draw_runs(axes, curves, key, COLOURS[row], name)
+            _draw_runs(axes, curves, key, styles_of([name])[name], name)
             letter = "abcd"[2 * row + column]
             _tidy(axes, "epoch" if row else "", what, f"{letter}) {what}, start: {name}")
     for column in range(2):
@@ -90,13 +101,13 @@ def learning_curves(runs: Mapping[str, Sequence[Curve]]) -> str:
     """All starts in one: validation error and accuracy by epoch, accuracy by seconds of training."""
     figure = _figure(11, 3.8)
     left, middle, right = figure.subplots(1, 3)
-    for name, colour in colours_of(list(runs)).items():
-        _draw_runs(left, runs[name], "val_loss", colour, name)
-        _draw_runs(middle, runs[name], "val_accuracy", colour, name)
+    for name, style in styles_of(list(runs)).items():
+        _draw_runs(left, runs[name], "val_loss", style, name)
+        _draw_runs(middle, runs[name], "val_accuracy", style, name)
         for i, curve in enumerate(runs[name]):
             seconds = np.cumsum([row["seconds"] for row in curve])
             accuracy = [row["val_accuracy"] for row in curve]
-            right.plot(seconds, accuracy, color=colour, lw=1.5, alpha=0.8, label=name if i == 0 else None)
+            right.plot(seconds, accuracy, **style, lw=1.5, alpha=0.8, label=name if i == 0 else None)
     _tidy(left, "epoch", "validation error (cross-entropy)")
     left.set_yscale("log")
     _tidy(middle, "epoch", "validation accuracy")
@@ -110,17 +121,17 @@ def roc_curves(tests: Mapping[str, Predictions], title: str, *, zoom: float = 0.
     corner up to ``zoom``. The band of the first curve is drawn."""
     figure = _figure(9, 4.2)
     whole, corner = figure.subplots(1, 2)
-    for i, (name, colour) in enumerate(colours_of(list(tests)).items()):
+    for i, (name, style) in enumerate(styles_of(list(tests)).items()):
         pair = tests[name].pair()
         truth, score = pair.truth == 0, pair.probabilities[:, 0]
         curve = roc_curve(truth, score)
         low, high = _area_interval(truth, score, pair.groups)
         label = f"{name}: {curve.area:.4f} ({low:.4f} to {high:.4f})"
         for axes in (whole, corner):
-            axes.plot(curve.false_positive_rate, curve.true_positive_rate, color=colour, lw=1.6, label=label)
+            axes.plot(curve.false_positive_rate, curve.true_positive_rate, **style, lw=1.6, label=label)
             if i == 0:
                 rate, lower, upper = roc_band(truth, score, pair.groups, rounds=100)
-                axes.fill_between(rate, lower, upper, color=colour, alpha=0.15, lw=0)
+                axes.fill_between(rate, lower, upper, color=style["color"], alpha=0.15, lw=0)
     _tidy(whole, "false positive rate", "true positive rate", title)
     _tidy(corner, "false positive rate", "", "the corner")
     corner.set_xlim(0, zoom)
@@ -139,10 +150,10 @@ def precision_recall_curves(tests: Mapping[str, Predictions], title: str) -> str
     """Precision against recall of "mask"."""
     figure = _figure(5, 4)
     axes = figure.subplots()
-    for name, colour in colours_of(list(tests)).items():
+    for name, style in styles_of(list(tests)).items():
         pair = tests[name].pair()
         precision, recall, _ = precision_recall_curve(pair.truth == 0, pair.probabilities[:, 0])
-        axes.plot(recall, precision, color=colour, lw=1.6, label=name)
+        axes.plot(recall, precision, **style, lw=1.6, label=name)
     _tidy(axes, "recall (completeness)", "precision", title)
     axes.set_xlim(0.8, 1.002)
     axes.set_ylim(0.8, 1.005)
@@ -192,13 +203,13 @@ def reliability_diagrams(tests: Mapping[str, Predictions]) -> str:
 def final_figures(values: Mapping[str, Mapping[str, Sequence[float]]]) -> str:
     """A dot a run: for each figure (a panel), the values of each group."""
     names = list(dict.fromkeys(name for groups in values.values() for name in groups))
-    colours = colours_of([name.split(",")[0] for name in names])
+    styles = styles_of(names)
     figure = _figure(3.4 * len(values), 0.9 + 0.3 * len(names))
     row = figure.subplots(1, len(values), sharey=True, squeeze=False)[0]
     for axes, (title, groups) in zip(row, values.items(), strict=True):
         for y, name in enumerate(names):
             dots = list(groups.get(name, ()))
-            axes.plot(dots, [y] * len(dots), "o", color=colours[name.split(",")[0]], ms=5, alpha=0.75)
+            axes.plot(dots, [y] * len(dots), "o", color=styles[name]["color"], ms=5, alpha=0.75)
         axes.set_yticks(range(len(names)), names, fontsize=8)
         _tidy(axes, "", "", title)
     row[0].invert_yaxis()

@@ -232,8 +232,16 @@ def runs_table(summaries: Sequence[Mapping[str, Any]]) -> tuple[list[str], list[
     for s in summaries:
         cross = s["cross_source"]
         parts = [cross[k] if cross else None for k in figures]
-        rows.append([s["start"], s["architecture"], s["strategy"], s["seed"], f"{s['seconds']:.0f}",
-                     *map(_number, (s["accuracy_test"], s["roc_auc"], s["test"]["ece"], *parts))])
+        rows.append(
+            [
+                s["start"],
+                s["architecture"],
+                s["strategy"],
+                s["seed"],
+                f"{s['seconds']:.0f}",
+                *map(_number, (s["accuracy_test"], s["roc_auc"], s["test"]["ece"], *parts)),
+            ]
+        )
     return columns, rows
 
 

@@ -21,6 +21,7 @@ from maskgate.training.face_labels import read_face_labels
 from maskgate.training.labelling import TeacherRecipe, label_with_own_detector
 from maskgate.training.occlusion.hands import read_hands
 from maskgate.training.occlusion.paint import Painter
+from maskgate.training.occlusion.shares import OcclusionShares
 from maskgate.training.occlusion.templates import read_templates
 from maskgate.training.recipe import Source, build, require
 from maskgate.training.splits import TEST, TRAINING, VALIDATION, split_faces
@@ -59,13 +60,14 @@ class ClassifierData:
     augmentation: ClassifierAugmentation
     seed: int
     templates: Path | None
+    shares: OcclusionShares
     hands_to_learn: Sequence[Path]
     hands_to_judge: Sequence[Path]
 
     @cached_property
     def painter(self) -> Painter:
         """What training samples are drawn with."""
-        return Painter(self._templates, read_hands(self.hands_to_learn))
+        return Painter(self._templates, read_hands(self.hands_to_learn), self.shares)
 
     @cached_property
     def validation(self) -> ValidationFaces:
@@ -150,7 +152,8 @@ def prepare_faces(recipe: Mapping[str, Any], places: Places, found: Path) -> Cla
     files = [f for h in occlusion.get("hands", ()) for f in sorted((places.data / h).glob("*.jpg"))]
     learn, judge = split_hands(files, places.data)
     templates = places.data / occlusion["templates"] if occlusion else None
-    return ClassifierData(crops, sides, sources, a, seed, templates, learn, judge)
+    shares = build(OcclusionShares, occlusion.get("shares", {}), "[occlusion.shares]")
+    return ClassifierData(crops, sides, sources, a, seed, templates, shares, learn, judge)
 
 
 def pseudo_labels(

@@ -60,9 +60,8 @@ def _run(arguments: argparse.Namespace) -> int:
         from_one=arguments.from_one,
         progress=progress_bar,
     )
-    annotated = result.annotated
-    boxes = ", ".join(f"{number} {label}" for label, number in sorted(annotated.counts.items()))
-    say(f"{count(len(annotated.pictures), 'picture')} in {arguments.output}: {boxes or 'no boxes'}")
+    boxes = ", ".join(f"{number:,} {label}" for label, number in sorted(result.boxes.items()))
+    say(f"{count(result.pictures, 'picture')} in {arguments.output}: {boxes or 'no boxes'}")
     if result.left_out:
         what = "box is" if result.left_out == 1 else "boxes are"
         report([f"{result.left_out} {what} left out: YOLO cannot mark a box as one to ignore"])

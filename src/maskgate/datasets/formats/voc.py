@@ -15,6 +15,7 @@ from maskgate.datasets.annotations import (
     AnnotatedSet,
     Annotation,
     Corners,
+    check_labels,
     find_in,
     fit_box,
     order_labels,
@@ -127,8 +128,10 @@ def _number(element: ElementTree.Element, field: str, where: str) -> float:
 def write_voc(annotated: AnnotatedSet, folder: Path, *, from_one: bool = False) -> None:
     """Writes an XML file for each picture below ``folder/Annotations``; corners are whole pixels.
 
-    Raises :class:`~maskgate.errors.DataError` where two pictures differ in their extensions only.
+    Raises :class:`~maskgate.errors.DataError` where two pictures differ in their extensions only, or a
+    label is none that XML can hold.
     """
+    check_labels(annotated.labels)
     files: dict[PurePosixPath, PurePosixPath] = {}
     for picture in annotated.pictures:
         name = picture.name.with_suffix(".xml")

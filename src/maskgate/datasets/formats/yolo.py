@@ -16,6 +16,7 @@ from maskgate.datasets.annotations import (
     AnnotatedSet,
     Annotation,
     Corners,
+    check_labels,
     fit_box,
     picture_size,
 )
@@ -77,7 +78,10 @@ def _parse_line(line: str, classes: list[str], width: int, height: int, where: s
     if len(words) != 5:
         raise DataError(f"{where} has {len(words)} fields; give five: class, centre x, y, width, height")
     if not words[0].isdecimal() or int(words[0]) >= len(classes):
-        raise DataError(f"{where} has class {words[0]}; give a number from 0 to {len(classes) - 1}")
+        wanted = (
+            f"a number from 0 to {len(classes) - 1}" if classes else "no boxes where there are no classes"
+        )
+        raise DataError(f"{where} has class {words[0]}; give {wanted}")
     try:
         cx, cy, w, h = (float(word) for word in words[1:])
     except ValueError:
@@ -94,8 +98,8 @@ def _read_classes(folder: Path) -> list[str]:
             names = [line.strip() for line in _read_lines(file)]
             while names and not names[-1]:
                 names.pop()
-            if not names or not all(names):
-                raise DataError(f"{file} has an empty line or no names; give one class a line")
+            if not all(names):
+                raise DataError(f"{file} has an empty line between classes; give one class a line")
             return names
     if (folder / DATA).is_file():
         return _names_of_yaml(folder / DATA)
@@ -134,11 +138,10 @@ def write_yolo(annotated: AnnotatedSet, folder: Path) -> int:
     The format cannot mark a box as one to ignore: such ones are left out. Gives their number.
 
     Raises :class:`~maskgate.errors.DataError` where two pictures differ in their extensions only, or
-    a label has a line break.
+    a label is none that a line can hold.
     """
     number = {label: i for i, label in enumerate(annotated.labels)}
-    if any(len(label.splitlines()) != 1 or label != label.strip() for label in number):
-        raise DataError(f"a label in {list(number)} has a line break or outer blanks; rename it")
+    check_labels(annotated.labels)
     left_out = 0
     files: dict[PurePosixPath, PurePosixPath] = {}
     for picture in annotated.pictures:

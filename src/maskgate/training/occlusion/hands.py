@@ -75,8 +75,16 @@ def read_hands(files: Sequence[Path], side: int = 200) -> list[Hand]:
     return hands
 
 
-def lay_hand(image: Image, landmarks: NDArray[np.float32], hand: Hand, rng: np.random.Generator) -> Image:
-    """A new picture with the hand over mouth, or mouth and nose, of the face.
+def lay_hand(
+    image: Image,
+    landmarks: NDArray[np.float32],
+    hand: Hand,
+    rng: np.random.Generator,
+    *,
+    touching: bool = False,
+) -> Image:
+    """A new picture with the hand over mouth, or mouth and nose, of the face; or only ``touching``
+    something there, from below or from a side.
 
     ``image`` ``(H, W, 3)`` uint8 RGB, ``landmarks`` ``(5, 2)`` pixels; a face without a usable
     frame is left as it is. The hand takes on the colour and the brightness of the face it covers,
@@ -85,7 +93,11 @@ def lay_hand(image: Image, landmarks: NDArray[np.float32], hand: Hand, rng: np.r
     frame = FaceFrame.from_landmarks(landmarks)
     if frame is None:
         return image.copy()
-    goal = frame.to_pixels(np.array([[rng.normal(0, 0.35), rng.uniform(0.7, 1.15)]]))[0]
+    if touching:
+        place = [rng.choice([-1, 1]) * rng.uniform(0.8, 1.9), rng.uniform(1.1, 2.2)]
+    else:
+        place = [rng.normal(0, 0.35), rng.uniform(0.7, 1.15)]
+    goal = frame.to_pixels(np.array([place]))[0]
     height, width = hand.cover.shape
     length = frame.scale * rng.uniform(3.2, 5.6)
     scale = length / max(height, width)

@@ -38,15 +38,20 @@ EDGES: dict[Wearing, tuple[tuple[float, float], tuple[float, float], tuple[float
 """Ranges of y in face coordinates: middle of the upper edge, its ends, and the lowest point."""
 
 _COLOURS: tuple[tuple[tuple[int, int, int], float], ...] = (
-    ((150, 195, 225), 0.22),
-    ((236, 238, 240), 0.20),
-    ((28, 28, 32), 0.20),
-    ((125, 190, 170), 0.08),
-    ((90, 95, 105), 0.08),
-    ((225, 170, 185), 0.05),
-    ((60, 80, 140), 0.05),
-    ((205, 190, 165), 0.05),
+    ((150, 195, 225), 0.17),
+    ((236, 238, 240), 0.16),
+    ((28, 28, 32), 0.16),
+    ((125, 190, 170), 0.06),
+    ((90, 95, 105), 0.06),
+    ((225, 170, 185), 0.04),
+    ((60, 80, 140), 0.04),
+    ((205, 190, 165), 0.04),
 )
+_VIVID = 0.17
+"""Share of strong colours of any hue; what is left over is any colour at all."""
+
+SKIN_TONED = 0.1
+"""Share of masks in the colour of the face they are on, which are easily taken for bare skin."""
 
 
 def cloth_colour(rng: np.random.Generator) -> NDArray[np.float32]:
@@ -56,7 +61,17 @@ def cloth_colour(rng: np.random.Generator) -> NDArray[np.float32]:
         pick -= share
         if pick < 0:
             return np.clip(np.array(colour) + rng.normal(0, 12, 3), 0, 255).astype(np.float32)
+    if pick < _VIVID:
+        hsv = np.array([[[rng.integers(180), rng.integers(130, 256), rng.integers(110, 256)]]], np.uint8)
+        return np.asarray(cv2.cvtColor(hsv, cv2.COLOR_HSV2RGB)[0, 0], np.float32)
     return rng.uniform(0, 255, 3).astype(np.float32)
+
+
+def skin_colour(part: Image, cover: NDArray[np.float32], rng: np.random.Generator) -> NDArray[np.float32]:
+    """About the mean RGB colour ``(3,)`` of what lies under ``cover``."""
+    inside = cover > 0.5
+    own = part[inside].mean(0) if inside.any() else np.array([190.0, 150.0, 125.0])
+    return np.clip(own * rng.uniform(0.85, 1.3) + rng.normal(0, 8, 3), 0, 255).astype(np.float32)
 
 
 def _outline(wearing: Wearing, rng: np.random.Generator) -> NDArray[np.float64]:
@@ -90,20 +105,40 @@ def _pattern(shape: tuple[int, int], scale: float, rng: np.random.Generator) -> 
     """A texture ``(H, W, 3)`` around 0 in grey values: weave, stripes, blots or nothing."""
     height, width = shape
     kind = rng.random()
-    if kind < 0.55:
+    if kind < 0.45:
         return rng.normal(0, rng.uniform(0.5, 4), (height, width, 1)).astype(np.float32).repeat(3, 2)
     colour = rng.uniform(-110, 110, 3).astype(np.float32)
     y, x = np.mgrid[:height, :width].astype(np.float32)
-    if kind < 0.7:
+    if kind < 0.58:
         angle, pitch = rng.uniform(0, np.pi), scale * rng.uniform(0.15, 0.6)
         wave = np.sin((x * np.cos(angle) + y * np.sin(angle)) * 2 * np.pi / max(pitch, 2))
+        if rng.random() < 0.4:  # checks
+            wave = wave * np.sin((y * np.cos(angle) - x * np.sin(angle)) * 2 * np.pi / max(pitch, 2))
         return np.asarray((wave > 0)[..., None] * colour, np.float32)
+    if kind < 0.7:
+        return _dots((height, width), scale, colour, rng)
     cells = max(int(rng.uniform(3, 14)), 2)
     noise = rng.normal(0, 1, (cells, cells, 3)).astype(np.float32)
     blots = cv2.resize(noise, (width, height), interpolation=cv2.INTER_CUBIC)
     if kind < 0.85:
         blots = (blots > 0.3).astype(np.float32)
     return np.asarray(blots * rng.uniform(15, 70), np.float32)
+
+
+def _dots(
+    shape: tuple[int, int], scale: float, colour: NDArray[np.float32], rng: np.random.Generator
+) -> NDArray[np.float32]:
+    """Small round things on a crooked grid: flowers, spots, prints."""
+    layer = np.zeros((*shape, 3), np.float32)
+    pitch = max(scale * rng.uniform(0.2, 0.5), 4.0)
+    other = rng.uniform(-110, 110, 3)
+    for cy in np.arange(0, shape[0] + pitch, pitch):
+        for cx in np.arange(0, shape[1] + pitch, pitch):
+            centre = (int(8 * (cx + rng.normal(0, pitch / 5))), int(8 * (cy + rng.normal(0, pitch / 5))))
+            shade = colour if rng.random() < 0.6 else other
+            radius = int(8 * pitch * rng.uniform(0.15, 0.4))
+            cv2.circle(layer, centre, radius, [float(v) for v in shade], -1, cv2.LINE_8, 3)
+    return layer
 
 
 def draw_mask(
@@ -132,7 +167,10 @@ def draw_mask(
         return image.copy()
     part = area.cut(image)
     cover = fill_polygon(part.shape[:2], edge - area.corner)
-    base = cloth_colour(rng) if colour is None else np.array(colour, np.float32)
+    if colour is not None:
+        base = np.array(colour, np.float32)
+    else:
+        base = skin_colour(part, cover, rng) if rng.random() < SKIN_TONED else cloth_colour(rng)
     layer = np.broadcast_to(base, part.shape).astype(np.float32)
     if colour is None:
         layer = layer + _pattern(part.shape[:2], frame.scale, rng)
