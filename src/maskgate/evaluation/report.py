@@ -130,8 +130,13 @@ def write_report(report: SceneReport, path: str | Path) -> None:
     The folder is made where it is missing. Raises :class:`~maskgate.errors.InputError` where the
     file cannot be written.
     """
+    write_figures(report.to_json(), path)
+
+
+def write_figures(figures: Mapping[str, Any], path: str | Path) -> None:
+    """Writes figures by name as JSON; NaN and infinity become null. As :func:`write_report`."""
     path = Path(path)
-    text = json.dumps(report.to_json(), indent=2, allow_nan=False) + "\n"
+    text = json.dumps(_plain(figures), indent=2, allow_nan=False) + "\n"
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         _replace(path, text)

@@ -114,6 +114,7 @@ def train_classifier(
         if processes.first:
             run.write_manifest(places.data, [places.data / p for p in set(data.crops.pictures)])
             write_json(output / "crops.json", data.counts())
+            write_atomic(output / "sides.csv", data.table().encode())
         net = run_recipe(recipe, data, places, run, processes, threads=threads, workers=workers)
         if processes.first:
             finish(

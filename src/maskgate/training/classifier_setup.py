@@ -19,11 +19,12 @@ from maskgate.training.crop_cache import cached_faces
 from maskgate.training.crops import UNKNOWN, FaceCrops, read_corrections
 from maskgate.training.face_labels import read_face_labels
 from maskgate.training.labelling import TeacherRecipe, label_with_own_detector
+from maskgate.training.occlusion.hand_split import split_hands
 from maskgate.training.occlusion.hands import read_hands
 from maskgate.training.occlusion.paint import Painter
 from maskgate.training.occlusion.shares import OcclusionShares
 from maskgate.training.occlusion.templates import read_templates
-from maskgate.training.recipe import Source, build, require
+from maskgate.training.recipe import SIDES, Source, build, require
 from maskgate.training.splits import TEST, TRAINING, VALIDATION, split_faces
 from maskgate.types import LABELS
 
@@ -102,6 +103,12 @@ class ClassifierData:
         weights = np.array([s.weight for s in self.sources])[learnt.sources]
         return ClassifierDataset(learnt, samples, self.augmentation, self.painter, seed, weights)
 
+    def table(self) -> str:
+        """A line of CSV a face: picture, label and side."""
+        rows = zip(self.crops.pictures, self.crops.labels, self.sides, strict=True)
+        lines = [f"{picture},{LABELS[label]},{SIDES[side]}" for picture, label, side in rows]
+        return "\n".join(["picture,label,side", *lines]) + "\n"
+
     def counts(self) -> Mapping[str, Mapping[str, int]]:
         """Number of faces by source and label."""
         return {
@@ -175,21 +182,3 @@ def pseudo_labels(
             labels[i] = int(p.argmax())
     named = FaceCrops(crops.images, crops.landmarks, labels, crops.sources, crops.sizes, crops.pictures)
     return named.select(labels != UNKNOWN)
-
-
-def split_hands(files: Sequence[Path], data: Path) -> tuple[list[Path], list[Path]]:
-    """Hands to train with and hands to judge with; no person's on both sides where known."""
-    table = data / "hands" / "dorsal.csv"
-    person = {}
-    if table.exists():
-        for line in table.read_text().splitlines()[1:]:
-            name, who, *_ = line.split(",")
-            person[name] = int(who)
-    known = sorted(set(person.values()))
-    aside = set(known[:: max(len(known) // 12, 1)])
-    learn: list[Path] = []
-    keep: list[Path] = []
-    for i, file in enumerate(files):
-        held = person[file.name] in aside if file.name in person else i % 8 == 0
-        (keep if held else learn).append(file)
-    return learn, keep
