@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from maskgate.training.occlusion.masks import Wearing, cloth_colour, draw_mask
+from maskgate.training.occlusion.masks import Wearing, cloth_colour, draw_mask, skin_colour
 from maskgate.types import Label
 
 NOSE, MOUTH, CHIN, EYES, BROW = (0.0, 0.5), (0.0, 1.0), (0.0, 1.65), [(-1.0, 0.0), (1.0, 0.0)], (0.0, -0.5)
@@ -127,4 +127,17 @@ def test_colours_are_those_of_masks() -> None:
     assert colours.max() <= 255
     sold = np.array([[150, 195, 225], [236, 238, 240], [28, 28, 32]])
     near = np.abs(colours[:, None] - sold).max(2).min(1) < 40
-    assert near.mean() == pytest.approx(0.62, abs=0.08)  # blue, white, black
+    assert near.mean() == pytest.approx(0.5, abs=0.08)  # blue, white, black
+    strong = np.ptp(colours, axis=1) > 110  # yellow, red, and other strong ones
+    assert 0.1 < strong.mean() < 0.35
+
+
+def test_skin_toned_masks_are_near_the_skin_below() -> None:
+    part = np.full((40, 40, 3), (180, 140, 120), np.uint8)
+    part[:, 20:] = 0
+    cover = np.zeros((40, 40), np.float32)
+    cover[:, :20] = 1
+    colours = np.stack([skin_colour(part, cover, np.random.default_rng(s)) for s in range(200)])
+    assert colours.mean(0) == pytest.approx(np.array([180, 140, 120]) * 1.075, abs=12)
+    shade = colours / colours.sum(1, keepdims=True)
+    assert shade.mean(0) == pytest.approx(np.array([180, 140, 120]) / 440, abs=0.02)
