@@ -1,0 +1,69 @@
+from __future__ import annotations
+
+import xml.etree.ElementTree as ET
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+
+from maskgate.studies import plots
+from maskgate.studies.results import Predictions, StudyRun
+
+Make = Callable[..., Predictions]
+MakeRun = Callable[..., StudyRun]
+
+
+def paths(svg: str) -> int:
+    """Number of drawn paths of a well-formed SVG."""
+    root = ET.fromstring(svg)
+    assert root.tag == "{http://www.w3.org/2000/svg}svg"
+    return len(root.findall(".//{http://www.w3.org/2000/svg}path"))
+
+
+def test_curves(study_run: MakeRun) -> None:
+    one, two = (
+        [study_run(s, skill=k, seed=i).epochs for i in range(2)] for s, k in (("imagenet", 2), ("arcface", 3))
+    )
+    assert paths(plots.four_panels(("imagenet", one), ("arcface", two))) > 50
+    few = paths(plots.learning_curves({"imagenet": one}))
+    assert paths(plots.learning_curves({"imagenet": one, "arcface": two})) > few
+
+
+def test_tests(predictions: Make) -> None:
+    tests = {"imagenet, a": predictions(300, 2.0), "arcface, a": predictions(300, 3.0)}
+    assert paths(plots.roc_curves(tests, "title")) > paths(
+        plots.roc_curves(dict([*tests.items()][:1]), "title")
+    )
+    assert paths(plots.precision_recall_curves(tests, "title")) > 20
+    assert paths(plots.reliability_diagrams(tests)) > 20
+    assert paths(plots.confusion_matrices({"one": np.array([[9, 1, 0], [0, 5, 0], [1, 1, 2]])})) > 20
+    assert paths(plots.final_figures({"accuracy": {"imagenet, a": [0.9, 0.91], "scratch, a": [0.8]}})) > 10
+
+
+def test_same_plot_same_bytes(predictions: Make) -> None:
+    tests = {"imagenet": predictions(100, 2.0)}
+    assert plots.precision_recall_curves(tests, "t") == plots.precision_recall_curves(tests, "t")
+
+
+def test_a_start_keeps_its_colour() -> None:
+    one = plots.styles_of(["imagenet, a", "scratch, a", "imagenet, b"])
+    two = plots.styles_of(["mine", "imagenet, c"])
+    assert one["imagenet, a"]["color"] == one["imagenet, b"]["color"] == two["imagenet, c"]["color"]
+    assert one["imagenet, a"]["ls"] != one["imagenet, b"]["ls"]
+    assert len({one["imagenet, a"]["color"], one["scratch, a"]["color"], two["mine"]["color"]}) == 3
+
+
+@pytest.mark.parametrize(
+    ("points", "front"),
+    [
+        ([(1, 0.5), (2, 0.7), (3, 0.6), (4, 0.9)], [0, 1, 3]),
+        ([(2, 0.9), (1, 0.9)], [1]),
+        ([], []),
+    ],
+)
+def test_pareto_front_by_hand(points: list[tuple[float, float]], front: list[int]) -> None:
+    assert plots.pareto_front(points) == front
+
+
+def test_accuracy_against_time() -> None:
+    assert paths(plots.accuracy_against_time([("a", 1.0, 0.9, 1_000_000), ("b", 3.0, 0.95, 6_000_000)])) > 10
