@@ -40,7 +40,8 @@ def study_run() -> Callable[..., StudyRun]:
         values: dict[str, object] = {
             "start": start, "start_description": f"weights of {start}", "architecture": architecture,
             "strategy": "finetune", "seed": seed, "parameters": 1000, "non_commercial": start == "arcface",
-            "epochs": epochs, "threshold": 0.4, "train": made_up(300, 6, seed), "test": made_up(400, skill, seed),
+            "epochs": epochs, "threshold": 0.4, "train": made_up(300, 6, seed),
+            "test": made_up(400, skill, seed),
             "cross": made_up(350, skill - 0.5, seed),
         }  # fmt: skip
         return StudyRun(**(values | changes))  # type: ignore[arg-type]

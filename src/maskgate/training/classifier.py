@@ -15,7 +15,7 @@ from torch.nn import functional as F
 
 from maskgate.classification.resnet import combine, second_looks
 from maskgate.errors import DataError
-from maskgate.nets.backbones import create_backbone
+from maskgate.nets.backbones import ARCHITECTURES, create_backbone
 from maskgate.nets.classifier import FaceClassifier
 from maskgate.training.calibration import fit_temperature, fit_threshold, softmax
 from maskgate.training.classifier_export import export_classifier
@@ -53,6 +53,9 @@ class NetworkRecipe:
     storage: Storage = "float16"
 
     def __post_init__(self) -> None:
+        if self.architecture not in ARCHITECTURES:
+            known = ", ".join(ARCHITECTURES)
+            raise DataError(f"there is no architecture {self.architecture!r}; known are {known}")
         if self.strategy not in list(Strategy):
             raise DataError(f"the strategy is {self.strategy!r}; use {', '.join(Strategy)}")
 

@@ -73,8 +73,8 @@ def find_start(
         if path.is_file():
             return start, path
     known = ", ".join((SCRATCH, *table))
-    places = ", ".join(map(str, weights)) or "no weights folder"
-    raise DataError(f"the start {name!r} needs the file {wanted}, which is not in {places}; known: {known}")
+    places = f"not in {', '.join(map(str, weights))}" if weights else "not there"
+    raise DataError(f"the start {name!r} needs the file {wanted}, which is {places}; known starts: {known}")
 
 
 def read_state(file: Path) -> dict[str, Tensor]:
