@@ -260,3 +260,23 @@ def test_gradients_are_clipped_together(tmp_path: Path) -> None:
 def test_too_few_samples_for_a_batch(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="22 samples fills no batch of 23"):
         run(tmp_path, Sums(), replace(SETTINGS, batch=23))
+
+
+class Worsening(Sums):
+    """Its validation loss is best after the first epoch."""
+
+    def evaluate(self, model: nn.Module) -> dict[str, float]:
+        return {"loss": 1.0 + self.dataset.epoch}
+
+
+@pytest.mark.parametrize("patience", [1, 2])
+def test_patience(tmp_path: Path, patience: int) -> None:
+    settings = replace(SETTINGS, epochs=9, patience=patience)
+    run(tmp_path / "a", Worsening(), settings)
+    assert [row["epoch"] for row in rows(tmp_path / "a")] == [str(e + 1) for e in range(1 + patience)]
+    assert (tmp_path / "a" / "model.safetensors").exists()
+    run(tmp_path / "b", Worsening(), settings, stop=STEPS)  # gone on with, it keeps count
+    run(tmp_path / "b", Worsening(), settings)
+    assert rows(tmp_path / "b") == rows(tmp_path / "a")
+    run(tmp_path / "a", Worsening(), settings)  # nor does it begin again
+    assert len(rows(tmp_path / "a")) == 1 + patience

@@ -119,7 +119,8 @@ def agreement(student: NDArray[np.float32], teacher: NDArray[np.float32]) -> dic
     cosine = float((student * teacher).sum(1).mean())
     mine, theirs = student @ student.T, teacher @ teacher.T
     upper = np.triu_indices(len(mine), 1)
-    correlation = float(np.corrcoef(mine[upper], theirs[upper])[0, 1])
+    with np.errstate(invalid="ignore", divide="ignore"):  # NaN where all faces look alike to one of them
+        correlation = float(np.corrcoef(mine[upper], theirs[upper])[0, 1])
     np.fill_diagonal(mine, -2)
     np.fill_diagonal(theirs, -2)
     same = float((mine.argmax(1) == theirs.argmax(1)).mean())

@@ -167,11 +167,9 @@ class _Training:
                 run.keep_rows(self.done // self.steps)
 
     def run(self, stop: Callable[[], bool]) -> nn.Module:
-        patient = True
-        while self.done < self.total and patient:
+        while self.done < self.total and not self._lost_patience:
             if not self._epoch(stop):
                 return self.average.module
-            patient = self.settings.patience == 0 or self.worse < self.settings.patience
         finished: nn.Module = self.average.module.eval()
         if self.processes.first:
             tensors = {k: v.contiguous() for k, v in finished.state_dict().items()}
@@ -179,6 +177,10 @@ class _Training:
             write_json(self.folder.path / "figures.json", self.task.evaluate(finished))
         wait_for_all()
         return finished
+
+    @property
+    def _lost_patience(self) -> bool:
+        return 0 < self.settings.patience <= self.worse
 
     def _epoch(self, stop: Callable[[], bool]) -> bool:
         """One epoch or the rest of it; False where ``stop`` ended it."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -88,7 +89,9 @@ def read_state(file: Path) -> dict[str, Tensor]:
         if file.suffix == ".safetensors":
             content: object = load_file(file)
         else:
-            content = torch.load(file, map_location="cpu", weights_only=True)
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # on files by other versions of pickle
+                content = torch.load(file, map_location="cpu", weights_only=True)
             for key in _WRAPPERS:
                 if isinstance(content, Mapping) and isinstance(content.get(key), Mapping):
                     content = content[key]

@@ -1,0 +1,73 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+pytest.importorskip("tqdm")
+
+from maskgate.training.crop_cache import cached_faces, crops_key
+from maskgate.training.recipe import Source
+from maskgate.types import Faces, Label
+
+SOURCES = [Source("own", "photos", labels={"mask": "mask"})]
+
+
+@pytest.fixture
+def root(tmp_path: Path, astronaut: np.ndarray) -> Path:
+    (tmp_path / "data" / "own" / "mask").mkdir(parents=True)
+    for name in ("a", "b"):
+        cv2.imwrite(str(tmp_path / "data" / "own" / "mask" / f"{name}.png"), astronaut[..., ::-1])
+    return tmp_path / "data"
+
+
+@pytest.fixture
+def found(astronaut_face: Faces) -> dict[str, Faces]:
+    return {f"own/mask/{name}.png": astronaut_face for name in ("a", "b")}
+
+
+def test_cut_once(root: Path, found: dict[str, Faces], tmp_path: Path) -> None:
+    cache = tmp_path / "cache"
+    first = cached_faces(SOURCES, root, found, {}, cache)
+    (folder,) = cache.iterdir()
+    before = {f.name: f.stat().st_mtime_ns for f in folder.iterdir()}
+    again = cached_faces(SOURCES, root, found, {}, cache)
+    assert {f.name: f.stat().st_mtime_ns for f in folder.iterdir()} == before
+    for name in ("images", "landmarks", "labels", "sources", "sizes"):
+        assert np.array_equal(getattr(first, name), getattr(again, name))
+    assert first.pictures == again.pictures == ["own/mask/a.png", "own/mask/b.png"]
+    assert isinstance(again.images, np.memmap)
+
+
+def test_what_makes_another_key(root: Path, found: dict[str, Faces]) -> None:
+    keys = {crops_key(SOURCES, root, found, {})}
+    keys.add(crops_key(SOURCES, root, found, {"own/mask/a.png": None}))
+    keys.add(crops_key(SOURCES, root, found, {"own/mask/a.png": Label.INCORRECT}))
+    moved = dict(found)
+    face = moved["own/mask/a.png"]
+    moved["own/mask/a.png"] = Faces(face.boxes + 1, face.scores, face.landmarks)
+    keys.add(crops_key(SOURCES, root, moved, {}))
+    keys.add(crops_key([Source("own", "crops", labels={"mask": "mask"})], root, found, {}))
+    keys.add(crops_key([Source("own", "photos", labels={"mask": "no_mask"})], root, found, {}))
+    (root / "own" / "mask" / "b.png").write_bytes((root / "own" / "mask" / "b.png").read_bytes() + b"x")
+    keys.add(crops_key(SOURCES, root, found, {}))
+    assert len(keys) == 7
+
+
+def test_what_makes_none(root: Path, found: dict[str, Faces]) -> None:
+    key = crops_key(SOURCES, root, found, {})
+    for change in ({"weight": 2.0}, {"confident": 0.9}, {"side": "test"}, {"together": "folder"}):
+        assert crops_key([replace(SOURCES[0], **change)], root, found, {}) == key  # type: ignore[arg-type]
+
+
+def test_a_cache_that_was_never_finished(root: Path, found: dict[str, Faces], tmp_path: Path) -> None:
+    cache = tmp_path / "cache"
+    whole = cached_faces(SOURCES, root, found, {}, cache)
+    (folder,) = cache.iterdir()
+    (folder / "made-of.json").unlink()  # written last
+    (folder / "images.npy").unlink()  # it is mapped: no writing into it
+    (folder / "images.npy").write_bytes(b"half")
+    assert np.array_equal(cached_faces(SOURCES, root, found, {}, cache).images, whole.images)
