@@ -23,7 +23,7 @@ from maskgate.models.sessions import available_processors
 
 
 def add_commands(commands: Commands) -> None:
-    """Adds ``study transfer``."""
+    """Adds ``study transfer`` and ``study occlusion``."""
     group = add_group(commands, "study", "Trains many networks and compares them; needs 'train' and 'eval'.")
     transfer = add_command(
         group,
@@ -67,12 +67,6 @@ def add_commands(commands: Commands) -> None:
         "(default: resnet50-layer2); may be given several times",
     )
     transfer.add_argument(
-        "--cross",
-        metavar="DIR",
-        type=existing_folder,
-        help="annotated scenes of another origin, to test on too",
-    )
-    transfer.add_argument(
         "--seeds", metavar="N", type=at_least_one, help="runs of each kind (default: the recipe's)"
     )
     transfer.add_argument(
@@ -81,18 +75,6 @@ def add_commands(commands: Commands) -> None:
     transfer.add_argument(
         "--only", metavar="PATTERN", default="*", help="train only runs with such a name now (default: all)"
     )
-    transfer.add_argument(
-        "--crops",
-        metavar="DIR",
-        type=Path,
-        help="keep cut faces there (default: 'crops' in the study's folder)",
-    )
-    transfer.add_argument(
-        "--face-labels",
-        metavar="FILE",
-        type=existing_file,
-        help="teacher.jsonl of an earlier run, to save the time",
-    )
     transfer.add_argument("--without-photographs", action="store_true", help="show no faces in the report")
     transfer.add_argument(
         "--page",
@@ -100,17 +82,70 @@ def add_commands(commands: Commands) -> None:
         type=Path,
         help="write tables and plots as Markdown too, without photographs",
     )
-    transfer.add_argument(
+    transfer.set_defaults(run=_run_transfer)
+    occlusion = add_command(
+        group,
+        "occlusion",
+        "Measures what each kind of drawing on faces brings to a classifier.",
+        details="Each part of the recipe is a training that leaves something out. The same command goes on "
+        "where it was stopped. Writes ablation.json and a table, ablation.md.",
+        example="maskgate study occlusion --recipe recipes/studies/occlusion.toml --data data "
+        "--weights weights --output ablation",
+    )
+    occlusion.add_argument(
+        "--output", metavar="DIR", type=Path, required=True, help="the study's folder, new or to go on with"
+    )
+    occlusion.add_argument(
+        "--recipe", metavar="FILE", type=existing_file, required=True, help="TOML: sources and parts"
+    )
+    occlusion.add_argument(
+        "--data", metavar="DIR", type=existing_folder, required=True, help="holds the recipe's pictures"
+    )
+    occlusion.add_argument(
+        "--weights",
+        metavar="DIR",
+        type=existing_folder,
+        action="append",
+        required=True,
+        help="holds the weights that the recipe starts from; may be given several times",
+    )
+    occlusion.add_argument(
+        "--epochs", metavar="N", type=at_least_one, help="of each run (default: the recipe's)"
+    )
+    for command in (transfer, occlusion):
+        _add_running_options(command)
+    occlusion.set_defaults(run=_run_occlusion)
+
+
+def _add_running_options(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--cross",
+        metavar="DIR",
+        type=existing_folder,
+        help="annotated scenes of another origin, to test on too",
+    )
+    command.add_argument(
+        "--crops",
+        metavar="DIR",
+        type=Path,
+        help="keep cut faces there (default: 'crops' in the study's folder)",
+    )
+    command.add_argument(
+        "--face-labels",
+        metavar="FILE",
+        type=existing_file,
+        help="teacher.jsonl of an earlier run, to save the time",
+    )
+    command.add_argument(
         "--threads", metavar="N", type=at_least_one, help="of the training process (default: all processors)"
     )
-    transfer.add_argument(
+    command.add_argument(
         "--workers",
         metavar="N",
         type=at_least_one,
         default=1,
         help="processes that make samples (default: 1)",
     )
-    transfer.set_defaults(run=_run_transfer)
 
 
 def _run_transfer(arguments: argparse.Namespace) -> int:
@@ -146,6 +181,30 @@ def _run_transfer(arguments: argparse.Namespace) -> int:
         sys.stdout.write(f"{arguments.output / 'report.html'}\n")
         if arguments.page:
             write_docs_page(runs, arguments.page, arguments.page.parent / "images", about)
+    return 0
+
+
+def _run_occlusion(arguments: argparse.Namespace) -> int:
+    with needing_the_extra():
+        from maskgate.studies.ablation import run_ablation, write_ablation
+        from maskgate.training.classifier_setup import Places
+        from maskgate.training.recipe import read_recipe
+
+    crops = arguments.crops or arguments.output / "crops"
+    weights = tuple(arguments.weights)
+    places = Places(
+        arguments.recipe.parent, arguments.data, weights, crops, face_labels=arguments.face_labels
+    )
+    rows = run_ablation(
+        read_recipe(arguments.recipe, epochs=arguments.epochs),
+        places,
+        arguments.output,
+        cross=arguments.cross,
+        threads=arguments.threads or available_processors(),
+        workers=arguments.workers,
+    )
+    write_ablation(rows, arguments.output)
+    sys.stdout.write(f"{arguments.output / 'ablation.md'}\n")
     return 0
 
 

@@ -77,14 +77,14 @@ def run_transfer_study(
     if not combinations:
         raise DataError("the study's recipe has no table [[run]]; name an architecture and a start in each")
     wanted = [(name, fields) for c in combinations for name, fields in c.runs()]
-    for _, fields in wanted:  # before hours of training
+    chosen = [(name, fields) for name, fields in wanted if fnmatch.fnmatch(name, only)]
+    for _, fields in chosen:  # before hours of training
         network = network_recipe({**recipe, **fields})
         find_start(network.start, recipe.get("starts", {}), places.weights, network.architecture)
     base = {k: v for k, v in recipe.items() if k != "run"} | {"split_seed": int(recipe["seed"])}
     data = prepare_faces(base, places, output / "teacher.jsonl")
     a = data.augmentation
     scenes = scene_faces(cross, CropSpec("rotate", a.size, a.margin), places.cache) if cross else None
-    chosen = [(name, fields) for name, fields in wanted if fnmatch.fnmatch(name, only)]
     for name, fields in tqdm(chosen, desc="runs", unit="run"):
         folder = output / "runs" / name
         if not (folder / "run.json").is_file():
