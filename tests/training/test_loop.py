@@ -96,7 +96,7 @@ def run(folder: Path, task: Any, settings: LoopSettings = SETTINGS, stop: int = 
 
 def rows(folder: Path) -> list[dict[str, str]]:
     with (folder / "curves.csv").open(newline="") as file:
-        return [{k: v for k, v in row.items() if k != "seconds"} for row in csv.DictReader(file)]
+        return [{k: v for k, v in row.items() if not k.endswith("seconds")} for row in csv.DictReader(file)]
 
 
 def assert_same(one: Path, other: Path) -> None:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from maskgate.evaluation.curves import precision_recall_curve, reliability, roc_band
 from maskgate.evaluation.metrics import bootstrap_interval, expected_calibration_error, roc_auc, roc_curve
-from maskgate.studies.results import ROUNDS, Predictions
+from maskgate.studies.results import ROUNDS, Predictions, seconds_of
 from maskgate.types import LABELS
 
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#555555", "#8B6F00")
@@ -105,7 +105,7 @@ def learning_curves(runs: Mapping[str, Sequence[Curve]]) -> str:
         _draw_runs(left, runs[name], "val_loss", style, name)
         _draw_runs(middle, runs[name], "val_accuracy", style, name)
         for i, curve in enumerate(runs[name]):
-            seconds = np.cumsum([row["seconds"] for row in curve])
+            seconds = np.cumsum([seconds_of(row) for row in curve])
             accuracy = [row["val_accuracy"] for row in curve]
             right.plot(seconds, accuracy, **style, lw=1.5, alpha=0.8, label=name if i == 0 else None)
     _tidy(left, "epoch", "validation error (cross-entropy)")

@@ -196,7 +196,7 @@ class _Training:
         )  # fmt: skip
         model.train()
         sums: dict[str, float] = {}
-        began, count = time.monotonic(), 0
+        began, began_cpu, count = time.monotonic(), time.process_time(), 0
         bar = tqdm(
             loader, desc=f"epoch {epoch + 1}/{settings.epochs}", total=steps - self.done % steps,
             disable=self.quiet, mininterval=5,
@@ -218,6 +218,8 @@ class _Training:
             if inside and time.monotonic() - self.saved > settings.checkpoint_seconds:
                 self._save()
         row: dict[str, float | int] = {"epoch": epoch + 1, "seconds": time.monotonic() - began}
+        if self.device.type == "cpu":  # what a busy machine does not stretch
+            row["cpu_seconds"] = time.process_time() - began_cpu
         row |= {f"train_{k}": v / max(count, 1) for k, v in sums.items()}
         self.average.eval()
         if self.processes.first:
