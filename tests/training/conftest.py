@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import cv2
 import numpy as np
 import pytest
 
+from maskgate.training.crops import SIDE, FaceCrops
 from maskgate.types import Faces
 
 
@@ -37,3 +38,20 @@ def astronaut_face() -> Faces:
     return Faces(
         np.array([[179, 58, 271, 177]], np.float32), np.ones(1, np.float32), np.array([landmarks], np.float32)
     )
+
+
+def _noise_crops(labels: list[int], seed: int = 0) -> FaceCrops:
+    rng = np.random.default_rng(seed)
+    n = len(labels)
+    images = rng.integers(0, 256, (n, SIDE, SIDE, 3), dtype=np.uint8)
+    points = np.array([[62, 70], [98, 70], [80, 90], [65, 108], [95, 108]], np.float32)
+    return FaceCrops(
+        images, np.repeat(points[None], n, 0), np.array(labels), np.zeros(n, np.int64),
+        np.full(n, 60, np.float32), [f"{i}.jpg" for i in range(n)],
+    )  # fmt: skip
+
+
+@pytest.fixture
+def noise_crops() -> Callable[..., FaceCrops]:
+    """Makes crops of noise, one for each label, with landmarks where a face's would be."""
+    return _noise_crops

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -17,16 +18,7 @@ from maskgate.training.recipe import Source  # noqa: E402
 
 SMALL = ClassifierAugmentation(size=64)
 
-
-def noise_crops(labels: list[int], seed: int = 0) -> FaceCrops:
-    rng = np.random.default_rng(seed)
-    n = len(labels)
-    images = rng.integers(0, 256, (n, SIDE, SIDE, 3), dtype=np.uint8)
-    points = np.array([[62, 70], [98, 70], [80, 90], [65, 108], [95, 108]], np.float32)
-    return FaceCrops(
-        images, np.repeat(points[None], n, 0), np.array(labels), np.zeros(n, np.int64),
-        np.full(n, 60, np.float32), [f"{i}.jpg" for i in range(n)],
-    )  # fmt: skip
+MakeCrops = Callable[..., FaceCrops]
 
 
 class Left(nn.Module):
@@ -37,7 +29,7 @@ class Left(nn.Module):
         return torch.stack([left, 1 - left, 0 * left], 1)
 
 
-def test_pseudo_labels(tmp_path: Path) -> None:
+def test_pseudo_labels(tmp_path: Path, noise_crops: MakeCrops) -> None:
     axes = {"crops": {0: "batch"}, "probabilities": {0: "batch"}}
     export_onnx(Left(), torch.zeros(2, 64, 64, 3, dtype=torch.uint8), tmp_path / "l.onnx", axes)
     crops = noise_crops([UNKNOWN, UNKNOWN, UNKNOWN, INCORRECT, UNKNOWN, UNKNOWN])

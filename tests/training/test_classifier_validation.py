@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 from scipy.special import softmax as scipy_softmax
@@ -21,22 +23,13 @@ from maskgate.training.classifier_validation import (  # noqa: E402
     logits_of,
     validation_faces,
 )
-from maskgate.training.crops import SIDE, FaceCrops  # noqa: E402
+from maskgate.training.crops import FaceCrops  # noqa: E402
 from maskgate.training.occlusion.hands import Hand  # noqa: E402
 from maskgate.training.occlusion.paint import Painter  # noqa: E402
 
 SMALL = ClassifierAugmentation(size=64)
 
-
-def noise_crops(labels: list[int], seed: int = 0) -> FaceCrops:
-    rng = np.random.default_rng(seed)
-    n = len(labels)
-    images = rng.integers(0, 256, (n, SIDE, SIDE, 3), dtype=np.uint8)
-    points = np.array([[62, 70], [98, 70], [80, 90], [65, 108], [95, 108]], np.float32)
-    return FaceCrops(
-        images, np.repeat(points[None], n, 0), np.array(labels), np.zeros(n, np.int64),
-        np.full(n, 60, np.float32), [f"{i}.jpg" for i in range(n)],
-    )  # fmt: skip
+MakeCrops = Callable[..., FaceCrops]
 
 
 class TestFigures:
@@ -87,7 +80,7 @@ class TestValidationFaces:
     def hands(self) -> list[Hand]:
         return [Hand(np.full((90, 60, 3), 150, np.uint8), np.ones((90, 60), np.float32))]
 
-    def test_all_crops_are_seen_still_and_bare_ones_drawn_on_too(self) -> None:
+    def test_all_crops_are_seen_still_and_bare_ones_drawn_on_too(self, noise_crops: MakeCrops) -> None:
         crops = noise_crops([MASK, NO_MASK, INCORRECT, NO_MASK, NO_MASK, NO_MASK])
         crops.landmarks[3] = np.nan  # cannot be drawn on
         crops.sizes[4] = 20  # neither can this
@@ -102,7 +95,7 @@ class TestValidationFaces:
             assert len(bare) == 1
             assert all((view != bare[0]).any() for view in views)
 
-    def test_same_seed_same_views(self) -> None:
+    def test_same_seed_same_views(self, noise_crops: MakeCrops) -> None:
         crops = noise_crops([MASK, NO_MASK, INCORRECT, NO_MASK])
         one, two, other = (
             validation_faces(crops, Painter(), self.hands(), SMALL, seed=s).views for s in (1, 1, 2)
@@ -110,7 +103,7 @@ class TestValidationFaces:
         assert np.array_equal(one, two)
         assert not np.array_equal(one, other)
 
-    def test_limit(self) -> None:
+    def test_limit(self, noise_crops: MakeCrops) -> None:
         crops = noise_crops([MASK, INCORRECT] + [NO_MASK] * 5)
         faces = validation_faces(crops, Painter(), [], SMALL, seed=1, limit=2)
         assert np.bincount(faces.kinds).tolist() == [7, 4]

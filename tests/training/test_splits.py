@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -7,28 +9,19 @@ from hypothesis import strategies as st
 
 from maskgate.errors import DataError
 from maskgate.training.classifier_data import NO_MASK
-from maskgate.training.crops import SIDE, FaceCrops, cut_face
+from maskgate.training.crops import FaceCrops, cut_face
 from maskgate.training.recipe import Source
 from maskgate.training.splits import TEST, TRAINING, VALIDATION, assign_sides, merge_groups, split_faces
 from maskgate.types import Faces
 
 SOURCES = [Source("a", "crops"), Source("b", "crops")]
 
-
-def noise_crops(labels: list[int], seed: int = 0) -> FaceCrops:
-    rng = np.random.default_rng(seed)
-    n = len(labels)
-    images = rng.integers(0, 256, (n, SIDE, SIDE, 3), dtype=np.uint8)
-    points = np.array([[62, 70], [98, 70], [80, 90], [65, 108], [95, 108]], np.float32)
-    return FaceCrops(
-        images, np.repeat(points[None], n, 0), np.array(labels), np.zeros(n, np.int64),
-        np.full(n, 60, np.float32), [f"{i}.jpg" for i in range(n)],
-    )  # fmt: skip
+MakeCrops = Callable[..., FaceCrops]
 
 
 class TestSplits:
     def test_copies_of_a_face_are_held_out_together(
-        self, astronaut: np.ndarray, astronaut_face: Faces
+        self, astronaut: np.ndarray, astronaut_face: Faces, noise_crops: MakeCrops
     ) -> None:
         face, _ = cut_face(astronaut, astronaut_face)
         crops = noise_crops([NO_MASK] * 60)
@@ -38,14 +31,14 @@ class TestSplits:
         assert len(set(out[::3].tolist())) == 1
         assert 0.1 < np.delete(out, np.s_[::3]).mean() < 0.7
 
-    def test_faces_of_a_picture_stay_together(self) -> None:
+    def test_faces_of_a_picture_stay_together(self, noise_crops: MakeCrops) -> None:
         crops = noise_crops([NO_MASK] * 40)
         crops.pictures[:] = [f"{i // 2}.jpg" for i in range(40)]
         out = split_faces(crops, SOURCES, 0.5, 0.0, 1) == VALIDATION
         assert np.array_equal(out[::2], out[1::2])
         assert 0.1 < out.mean() < 0.9
 
-    def test_named_sides_and_sources_kept_together(self) -> None:
+    def test_named_sides_and_sources_kept_together(self, noise_crops: MakeCrops) -> None:
         crops = noise_crops([NO_MASK] * 90)
         crops.sources[30:60], crops.sources[60:] = 1, 2
         crops.pictures[:] = [f"{'abc'[i // 30]}/{i % 6}/{i}.jpg" for i in range(90)]
@@ -58,7 +51,7 @@ class TestSplits:
         assert len(set(sides[30:60].tolist())) == 1
         assert (sides[60:] == TEST).all()
 
-    def test_a_copy_follows_the_named_side(self) -> None:
+    def test_a_copy_follows_the_named_side(self, noise_crops: MakeCrops) -> None:
         crops = noise_crops([NO_MASK] * 40)
         crops.sources[20:] = 1
         crops.images[:20] = crops.images[20:]
@@ -66,7 +59,7 @@ class TestSplits:
         assert (split_faces(crops, sources, 0.1, 0.1, 2) == VALIDATION).all()
 
     @pytest.mark.parametrize(("validation", "test"), [(0.5, 0.5), (1.2, 0), (-0.1, 0.2)])
-    def test_shares_that_leave_nothing(self, validation: float, test: float) -> None:
+    def test_shares_that_leave_nothing(self, validation: float, test: float, noise_crops: MakeCrops) -> None:
         with pytest.raises(DataError, match="leave nothing to learn from"):
             split_faces(noise_crops([NO_MASK] * 3), SOURCES, validation, test, 0)
 

@@ -23,7 +23,7 @@ from maskgate.cli.options import (
 from maskgate.cli.output import check_output
 from maskgate.cli.progress import progress_bar
 from maskgate.cli.tables import new_table, print_table
-from maskgate.cli.train import needing_the_extra
+from maskgate.cli.training_options import needing_the_extra
 from maskgate.evaluation.coco import read_scenes
 from maskgate.evaluation.report import SceneReport, write_figures, write_report
 from maskgate.evaluation.scenes import evaluate_scenes

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from maskgate.cli.options import Commands, add_command, add_group, existing_folder
-from maskgate.cli.train import needing_the_extra
+from maskgate.cli.training_options import needing_the_extra
 
 
 def add_commands(commands: Commands) -> None:

@@ -17,7 +17,12 @@ from maskgate.cli.options import (
     existing_file,
     existing_folder,
 )
-from maskgate.cli.train import needing_the_extra
+from maskgate.cli.training_options import (
+    add_face_options,
+    add_machine_options,
+    add_training_options,
+    needing_the_extra,
+)
 from maskgate.errors import InputError
 from maskgate.models.sessions import available_processors
 
@@ -92,26 +97,8 @@ def add_commands(commands: Commands) -> None:
         example="maskgate study occlusion --recipe recipes/studies/occlusion.toml --data data "
         "--weights weights --output ablation",
     )
-    occlusion.add_argument(
-        "--output", metavar="DIR", type=Path, required=True, help="the study's folder, new or to go on with"
-    )
-    occlusion.add_argument(
-        "--recipe", metavar="FILE", type=existing_file, required=True, help="TOML: sources and parts"
-    )
-    occlusion.add_argument(
-        "--data", metavar="DIR", type=existing_folder, required=True, help="holds the recipe's pictures"
-    )
-    occlusion.add_argument(
-        "--weights",
-        metavar="DIR",
-        type=existing_folder,
-        action="append",
-        required=True,
-        help="holds the weights that the recipe starts from; may be given several times",
-    )
-    occlusion.add_argument(
-        "--epochs", metavar="N", type=at_least_one, help="of each run (default: the recipe's)"
-    )
+    add_training_options(occlusion)
+    add_machine_options(transfer)
     for command in (transfer, occlusion):
         _add_running_options(command)
     occlusion.set_defaults(run=_run_occlusion)
@@ -124,28 +111,7 @@ def _add_running_options(command: argparse.ArgumentParser) -> None:
         type=existing_folder,
         help="annotated scenes of another origin, to test on too",
     )
-    command.add_argument(
-        "--crops",
-        metavar="DIR",
-        type=Path,
-        help="keep cut faces there (default: 'crops' in the study's folder)",
-    )
-    command.add_argument(
-        "--face-labels",
-        metavar="FILE",
-        type=existing_file,
-        help="teacher.jsonl of an earlier run, to save the time",
-    )
-    command.add_argument(
-        "--threads", metavar="N", type=at_least_one, help="of the training process (default: all processors)"
-    )
-    command.add_argument(
-        "--workers",
-        metavar="N",
-        type=at_least_one,
-        default=1,
-        help="processes that make samples (default: 1)",
-    )
+    add_face_options(command, "'crops' in the study's folder")
 
 
 def _run_transfer(arguments: argparse.Namespace) -> int:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,9 +13,8 @@ from maskgate.cli.options import (
     add_group,
     at_least_one,
     existing_file,
-    existing_folder,
 )
-from maskgate.errors import InputError
+from maskgate.cli.training_options import add_face_options, add_training_options, needing_the_extra
 from maskgate.models.sessions import available_processors
 
 if TYPE_CHECKING:
@@ -83,7 +80,7 @@ def add_commands(commands: Commands) -> None:
         help="list labels less likely than this (default: 0.2)",
     )
     for command in (detector, classifier, backbone, suspects):
-        _add_shared_options(command)
+        add_training_options(command)
     for command in (classifier, backbone, suspects):
         command.add_argument("--architecture", metavar="NAME", help="of the network (default: the recipe's)")
         command.add_argument(
@@ -92,18 +89,7 @@ def add_commands(commands: Commands) -> None:
             help="'scratch', a start that the recipe names, or a file of weights (default: the recipe's)",
         )
         command.add_argument("--seed", metavar="N", type=int, help="of the training (default: the recipe's)")
-        command.add_argument(
-            "--crops",
-            metavar="DIR",
-            type=Path,
-            help="keep cut faces there, for other runs too (default: 'crops' beside the run folder)",
-        )
-        command.add_argument(
-            "--face-labels",
-            metavar="FILE",
-            type=existing_file,
-            help="teacher.jsonl of an earlier run, to save finding the faces again",
-        )
+        add_face_options(command, "'crops' beside the run folder")
     classifier.add_argument(
         "--strategy",
         choices=("finetune", "frozen", "gradual"),
@@ -121,42 +107,6 @@ def add_commands(commands: Commands) -> None:
     classifier.set_defaults(run=_run_classifier)
     backbone.set_defaults(run=_run_backbone)
     suspects.set_defaults(run=_run_suspects)
-
-
-def _add_shared_options(command: argparse.ArgumentParser) -> None:
-    command.add_argument(
-        "--recipe", metavar="FILE", type=existing_file, required=True, help="TOML: what to train on and how"
-    )
-    command.add_argument(
-        "--data", metavar="DIR", type=existing_folder, required=True, help="holds the recipe's pictures"
-    )
-    command.add_argument(
-        "--weights",
-        metavar="DIR",
-        type=existing_folder,
-        action="append",
-        required=True,
-        help="holds the weights that the recipe starts from; may be given several times",
-    )
-    command.add_argument(
-        "--output", metavar="DIR", type=Path, required=True, help="run folder, new or to go on with"
-    )
-    command.add_argument(
-        "--epochs", metavar="N", type=at_least_one, help="of the training (default: the recipe's)"
-    )
-    command.add_argument(
-        "--threads",
-        metavar="N",
-        type=at_least_one,
-        help="of the training process (default: all processors)",
-    )
-    command.add_argument(
-        "--workers",
-        metavar="N",
-        type=at_least_one,
-        default=1,
-        help="processes that make the training samples (default: 1)",
-    )
 
 
 def _run_detector(arguments: argparse.Namespace) -> int:
@@ -234,21 +184,6 @@ def _places(arguments: argparse.Namespace, labeller: Path | None = None) -> Plac
     crops = arguments.crops or arguments.output.parent / "crops"
     weights = tuple(arguments.weights)
     return Places(arguments.recipe.parent, arguments.data, weights, crops, labeller, arguments.face_labels)
-
-
-@contextmanager
-def needing_the_extra() -> Iterator[None]:
-    """Turns a missing package of the extra ``train`` into one sentence."""
-    try:
-        yield
-    except ModuleNotFoundError as error:
-        package = (error.name or "").split(".")[0]
-        if package == "maskgate":
-            raise
-        raise InputError(
-            f"training needs the package {package}, which is not installed; "
-            "run: pip install 'maskgate[train]'"
-        ) from error
 
 
 def _finish(arguments: argparse.Namespace, file: str) -> int:

@@ -2,24 +2,20 @@
 
 from __future__ import annotations
 
-import json
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
-from typing import Any
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from maskgate.errors import DataError
+from maskgate.evaluation.coco_entries import CocoEntry, coco_entries, load_coco
 from maskgate.types import LABELS
 
 _SLACK = 1.0
 """Pixels by which a box may cross the picture's edge: what rounding in annotation tools costs."""
-
-_FAR = 1e9
-"""Coordinates beyond are nonsense; NaN, infinity and integers too long for a float are caught too."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,35 +42,6 @@ class Scene:
         return len(self.boxes)
 
 
-@dataclass(frozen=True)
-class _Entry:
-    """One object of a list in the file, which knows its place for error messages."""
-
-    file: Path
-    place: str
-    fields: Mapping[str, Any]
-
-    def fail(self, problem: str) -> DataError:
-        return DataError(f"{self.file}: {self.place} {problem}")
-
-    def get(self, key: str) -> Any:
-        if key not in self.fields:
-            raise self.fail(f"has no {key!r}; COCO wants one")
-        return self.fields[key]
-
-    def identifier(self, key: str) -> int | str:
-        value = self.get(key)
-        if isinstance(value, bool) or not isinstance(value, int | str):
-            raise self.fail(f"has {key} {value!r}; give a whole number")
-        return value
-
-    def pixels(self, key: str) -> int:
-        value = self.get(key)
-        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-            raise self.fail(f"has {key} {value!r}; give a whole number of pixels, at least 1")
-        return value
-
-
 def read_scenes(folder: str | Path) -> list[Scene]:
     """Reads ``folder/annotations.json`` and checks that its pictures lie in ``folder/images/``.
 
@@ -91,14 +58,14 @@ def read_scenes(folder: str | Path) -> list[Scene]:
         raise DataError(f"{folder} is not a folder; give one with images/ and annotations.json")
     if not images.is_dir():
         raise DataError(f"{folder} has no folder images/; put the pictures there")
-    content = _load(file)
-    categories = _categories(_entries(file, content, "categories"))
-    pictures = _pictures(_entries(file, content, "images"), images)
+    content = load_coco(file)
+    categories = _categories(coco_entries(file, content, "categories"))
+    pictures = _pictures(coco_entries(file, content, "images"), images)
     if not pictures:
         raise DataError(f"{file}: 'images' is empty; list at least one picture")
 
     faces: dict[int | str, list[tuple[list[float], int, bool]]] = defaultdict(list)
-    for entry in _entries(file, content, "annotations"):
+    for entry in coco_entries(file, content, "annotations"):
         image, category = entry.identifier("image_id"), entry.identifier("category_id")
         if image not in pictures:
             raise entry.fail(f"has image_id {image!r}, which 'images' does not list")
@@ -122,33 +89,7 @@ def _scene(path: Path, width: int, height: int, faces: list[tuple[list[float], i
     return Scene(path, width, height, boxes, labels, ignore)
 
 
-def _load(file: Path) -> Mapping[str, Any]:
-    try:
-        content = json.loads(file.read_text("utf-8"))
-    except FileNotFoundError:
-        raise DataError(f"{file} is missing; write the COCO annotations there") from None
-    except OSError as error:
-        raise DataError(f"{file} cannot be read: {error.strerror}") from error
-    except (ValueError, RecursionError) as error:
-        raise DataError(f"{file} is not JSON in UTF-8: {error}") from error
-    if not isinstance(content, dict):
-        raise DataError(f"{file} holds no JSON object; COCO has 'images', 'annotations' and 'categories'")
-    return content
-
-
-def _entries(file: Path, content: Mapping[str, Any], name: str) -> list[_Entry]:
-    if name not in content:
-        raise DataError(f"{file} has no {name!r}; COCO wants 'images', 'annotations' and 'categories'")
-    entries = content[name]
-    if not isinstance(entries, list):
-        raise DataError(f"{file}: {name!r} is not a list")
-    for i, fields in enumerate(entries):
-        if not isinstance(fields, dict):
-            raise DataError(f"{file}: {name}[{i}] is not an object")
-    return [_Entry(file, f"{name}[{i}]", fields) for i, fields in enumerate(entries)]
-
-
-def _categories(entries: Iterable[_Entry]) -> dict[int | str, int]:
+def _categories(entries: Iterable[CocoEntry]) -> dict[int | str, int]:
     """Category id to place in :data:`LABELS`."""
     known = [str(label) for label in LABELS]
     places: dict[int | str, int] = {}
@@ -162,43 +103,23 @@ def _categories(entries: Iterable[_Entry]) -> dict[int | str, int]:
     return places
 
 
-def _pictures(entries: Iterable[_Entry], images: Path) -> dict[int | str, tuple[Path, int, int]]:
+def _pictures(entries: Iterable[CocoEntry], images: Path) -> dict[int | str, tuple[Path, int, int]]:
     """Image id to file, width and height."""
     pictures: dict[int | str, tuple[Path, int, int]] = {}
     seen: set[Path] = set()
     for entry in entries:
-        identifier, name = entry.identifier("id"), entry.get("file_name")
-        if not isinstance(name, str) or not name or "\0" in name:
-            raise entry.fail(f"has file_name {name!r}; give a file in images/")
-        relative = PurePosixPath(name)
-        if relative.is_absolute() or ".." in relative.parts:
-            raise entry.fail(f"has file_name {name!r}, which leads out of images/")
-        path = images / relative
+        identifier, path = entry.identifier("id"), entry.picture(images)
         if identifier in pictures or path in seen:
+            name = entry.get("file_name")
             raise entry.fail(f"repeats the id or file of another picture ({identifier!r}, {name!r})")
-        if not _exists(path):
-            raise entry.fail(f"has file_name {name!r}, but {path} is missing")
         seen.add(path)
         pictures[identifier] = path, entry.pixels("width"), entry.pixels("height")
     return pictures
 
 
-def _exists(path: Path) -> bool:
-    try:
-        return path.is_file()
-    except OSError:  # a name too long for the file system, a folder that may not be entered
-        return False
-
-
-def _corners(entry: _Entry, width: int, height: int) -> list[float]:
+def _corners(entry: CocoEntry, width: int, height: int) -> list[float]:
     """x1, y1, x2, y2 from COCO's x, y, width, height, cut at the picture's edge."""
-    box = entry.get("bbox")
-    numbers = isinstance(box, list) and all(
-        isinstance(v, int | float) and not isinstance(v, bool) and abs(v) < _FAR for v in box
-    )
-    if not numbers or len(box) != 4:
-        raise entry.fail(f"has bbox {box!r}; give four numbers: x, y, width, height")
-    x, y, w, h = (float(v) for v in box)
+    x, y, w, h = box = entry.box()
     if w <= 0 or h <= 0:
         raise entry.fail(f"has bbox {box!r}; width and height must be above 0")
     x1, y1, x2, y2 = max(x, 0), max(y, 0), min(x + w, width), min(y + h, height)

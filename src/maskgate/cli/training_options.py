@@ -1,0 +1,84 @@
+"""Options that the commands share which train, and the check for what they need."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from maskgate.cli.options import at_least_one, existing_file, existing_folder
+from maskgate.errors import InputError
+
+
+def add_training_options(command: argparse.ArgumentParser) -> None:
+    """Recipe, folders, epochs, and what of the machine is used."""
+    command.add_argument(
+        "--recipe", metavar="FILE", type=existing_file, required=True, help="TOML: what to train on and how"
+    )
+    command.add_argument(
+        "--data", metavar="DIR", type=existing_folder, required=True, help="holds the recipe's pictures"
+    )
+    command.add_argument(
+        "--weights",
+        metavar="DIR",
+        type=existing_folder,
+        action="append",
+        required=True,
+        help="holds the weights that the recipe starts from; may be given several times",
+    )
+    command.add_argument(
+        "--output", metavar="DIR", type=Path, required=True, help="run folder, new or to go on with"
+    )
+    command.add_argument(
+        "--epochs", metavar="N", type=at_least_one, help="of the training (default: the recipe's)"
+    )
+    add_machine_options(command)
+
+
+def add_machine_options(command: argparse.ArgumentParser) -> None:
+    """Threads and workers."""
+    command.add_argument(
+        "--threads",
+        metavar="N",
+        type=at_least_one,
+        help="of the training process (default: all processors)",
+    )
+    command.add_argument(
+        "--workers",
+        metavar="N",
+        type=at_least_one,
+        default=1,
+        help="processes that make the training samples (default: 1)",
+    )
+
+
+def add_face_options(command: argparse.ArgumentParser, default: str) -> None:
+    """Where faces come from that were found or cut before; ``default`` is that of the cut ones."""
+    command.add_argument(
+        "--crops",
+        metavar="DIR",
+        type=Path,
+        help=f"keep cut faces there, for other runs too (default: {default})",
+    )
+    command.add_argument(
+        "--face-labels",
+        metavar="FILE",
+        type=existing_file,
+        help="teacher.jsonl of an earlier run, to save finding the faces again",
+    )
+
+
+@contextmanager
+def needing_the_extra() -> Iterator[None]:
+    """Turns a missing package of the extra ``train`` into one sentence."""
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        package = (error.name or "").split(".")[0]
+        if package == "maskgate":
+            raise
+        raise InputError(
+            f"training needs the package {package}, which is not installed; "
+            "run: pip install 'maskgate[train]'"
+        ) from error
