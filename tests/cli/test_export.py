@@ -15,13 +15,13 @@ from maskgate.models import RuntimeOptions
 
 torch = pytest.importorskip("torch")
 
+from maskgate.files import write_json  # noqa: E402
 from maskgate.nets.classifier import FaceClassifier  # noqa: E402
 from maskgate.nets.face_resnet import BLOCKS, FaceResNet  # noqa: E402
 from maskgate.nets.retinaface import RetinaFace  # noqa: E402
 from maskgate.training.classifier import export_classifier  # noqa: E402
 from maskgate.training.labelling import export_detector  # noqa: E402
 from maskgate.training.recipe import read_recipe  # noqa: E402
-from maskgate.training.runs import write_json  # noqa: E402
 
 RECIPES = Path(__file__).resolve().parents[2] / "recipes"
 Call = Callable[..., Any]

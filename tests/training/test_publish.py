@@ -10,9 +10,9 @@ import pytest
 pytest.importorskip("torch")
 
 from maskgate.errors import DataError
+from maskgate.files import write_json
 from maskgate.models import ModelCard
 from maskgate.training.publish import Edition, publish_classifier, publish_detector
-from maskgate.training.runs import write_json
 
 RECIPE: dict[str, Any] = {
     "seed": 4, "start": "face/a.safetensors", "source": [{"path": "x"}, {"path": "y"}], "loop": {"epochs": 2},

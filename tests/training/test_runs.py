@@ -9,8 +9,7 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from maskgate.errors import DataError  # noqa: E402
-from maskgate.training import runs  # noqa: E402
-from maskgate.training.runs import RunFolder, sha256_of, write_atomic, write_json  # noqa: E402
+from maskgate.training.runs import RunFolder, sha256_of  # noqa: E402
 
 SETTINGS = {"seed": 3, "loop": {"rate": 1e-3, "shares": (0.5, 0.5)}, "labeller": None}
 
@@ -87,16 +86,3 @@ def test_checkpoint_that_cannot_be_written_leaves_the_old_one(tmp_path: Path) ->
         run.save_checkpoint({"big": torch.zeros(1000), "steps": (i for i in range(3))})  # no pickle
     state = run.load_checkpoint()
     assert state == {"steps": 1}
-
-
-def test_kill_before_the_rename_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    file = tmp_path / "figures.json"
-    write_json(file, {"a": 1})
-
-    def killed(*_: object) -> None:
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(runs.os, "replace", killed)
-    with pytest.raises(KeyboardInterrupt):
-        write_atomic(file, b"half")
-    assert json.loads(file.read_text()) == {"a": 1}

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from maskgate.errors import DataError
+from maskgate.files import write_atomic
 
 MARKER = "made-by.json"
 """The file in an output folder that says which call fills it."""
@@ -121,16 +122,10 @@ def write_whole(path: Path, data: bytes) -> None:
     Missing folders are made, and a file that holds ``data`` already is left alone. Raises
     :class:`~maskgate.errors.DataError` where that fails.
     """
-    temporary = _beside(path)
     try:
         if path.is_file() and path.stat().st_size == len(data) and path.read_bytes() == data:
             return
-        path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            temporary.write_bytes(data)
-            os.replace(temporary, path)
-        finally:
-            temporary.unlink(missing_ok=True)
+        write_atomic(path, data)
     except OSError as error:
         raise DataError(f"{path} cannot be written: {error.strerror}; make room or choose another") from error
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 import math
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, Protocol
 
 from maskgate.errors import InputError
+from maskgate.files import write_atomic
 
 
 class Model(Protocol):
@@ -138,17 +138,6 @@ def write_figures(figures: Mapping[str, Any], path: str | Path) -> None:
     path = Path(path)
     text = json.dumps(_plain(figures), indent=2, allow_nan=False) + "\n"
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        _replace(path, text)
+        write_atomic(path, text.encode())
     except OSError as error:
         raise InputError(f"{path} cannot be written ({error.strerror}); choose another file") from error
-
-
-def _replace(path: Path, text: str) -> None:
-    # in the same folder, so that the move is one step
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        temporary.write_text(text, "utf-8")
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)

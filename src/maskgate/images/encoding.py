@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import io
-import os
-import secrets
 from pathlib import Path
 from typing import Any, Final
 
 from PIL import Image as Pillow
 
 from maskgate.errors import ImageFormatError, InputError
+from maskgate.files import write_atomic
 from maskgate.images.arrays import check_image
 from maskgate.images.limits import EXTENSIONS, FORMATS
 from maskgate.types import Image
@@ -60,15 +59,8 @@ def write_image(path: str | Path, image: Image) -> None:
     if fmt is None:
         raise InputError(f"{path} cannot be written: its name must end in one of {' '.join(EXTENSIONS)}")
     data = encode_image(image, fmt)
-    # opened this way, unlike by tempfile, the file gets the permissions that the user's umask gives
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
     try:
-        try:
-            with temporary.open("xb") as file:
-                file.write(data)
-            os.replace(temporary, path)
-        finally:
-            temporary.unlink(missing_ok=True)
+        write_atomic(path, data, folders=False)
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or str(error)
         raise InputError(f"{path} cannot be written: {reason}") from error

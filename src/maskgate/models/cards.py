@@ -6,7 +6,6 @@ import builtins
 import dataclasses
 import hashlib
 import json
-import os
 import re
 import reprlib
 from collections.abc import Callable, Mapping
@@ -15,6 +14,7 @@ from pathlib import Path
 from typing import Any, Literal, Self, TypeGuard, get_args
 
 from maskgate.errors import InputError, ModelCorruptError, ModelNotFoundError
+from maskgate.files import write_atomic
 
 Task = Literal["detection", "classification"]
 Colour = Literal["RGB", "BGR"]
@@ -154,12 +154,7 @@ def write_card(card: ModelCard, path: Path) -> None:
     except (TypeError, ValueError) as error:
         raise InputError(f"the card of model {card.name!r} cannot be written as JSON: {error}") from error
     _check(json.loads(text), path)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        temporary.write_text(text, "utf-8")
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    write_atomic(path, text.encode())
 
 
 def is_number(value: object) -> TypeGuard[float]:

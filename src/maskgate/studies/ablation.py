@@ -14,6 +14,7 @@ from tqdm import tqdm
 
 from maskgate.alignment import CropSpec
 from maskgate.errors import DataError
+from maskgate.files import write_atomic, write_json
 from maskgate.studies import page
 from maskgate.studies.faces import SceneFaces, scene_faces
 from maskgate.studies.results import Predictions, figures_of
@@ -28,7 +29,7 @@ from maskgate.training.occlusion.paint import Painter
 from maskgate.training.occlusion.shares import OcclusionShares
 from maskgate.training.occlusion.templates import read_templates
 from maskgate.training.recipe import build
-from maskgate.training.runs import RunFolder, write_atomic, write_json
+from maskgate.training.runs import RunFolder
 
 
 @dataclass(frozen=True)

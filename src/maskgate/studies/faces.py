@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import io
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from maskgate.alignment import CropSpec
 from maskgate.detection import create_detector
 from maskgate.evaluation.coco import read_scenes
 from maskgate.evaluation.matching import match_faces
+from maskgate.files import write_atomic
 from maskgate.images import read_image
 from maskgate.models import DEFAULT_DETECTOR, find_card
 from maskgate.models.sessions import RuntimeOptions
@@ -62,9 +64,7 @@ def scene_faces(folder: Path, spec: CropSpec, cache: Path) -> SceneFaces:
             labels.append(scene.labels[places[hits]])
             pictures.append(np.full(len(hits), number, np.int64))
     found = SceneFaces(np.concatenate(views), np.concatenate(labels), np.concatenate(pictures))
-    cache.mkdir(parents=True, exist_ok=True)
-    part = cache / f".{kept.name}"
-    with part.open("wb") as file:
-        np.savez(file, views=found.views, labels=found.labels, pictures=found.pictures)
-    part.replace(kept)
+    out = io.BytesIO()
+    np.savez(out, views=found.views, labels=found.labels, pictures=found.pictures)
+    write_atomic(kept, out.getvalue())
     return found

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from maskgate.evaluation.metrics import bootstrap_interval
+from maskgate.files import write_atomic
 from maskgate.studies import page, plots
 from maskgate.studies.results import Predictions, StudyRun, summarise
 from maskgate.types import Image
@@ -37,8 +38,10 @@ def write_study(
     """
     summaries = [summarise(run) for run in runs]
     content = {"about": dict(about), "runs": summaries, "comparisons": [vars(c) for c in comparisons(runs)]}
-    _write(output / "study.json", json.dumps(_plain(content), indent=1, allow_nan=False) + "\n")
-    _write(output / "report.html", report(runs, summaries, about, examples))
+    write_atomic(
+        output / "study.json", f"{json.dumps(_plain(content), indent=1, allow_nan=False)}\n".encode()
+    )
+    write_atomic(output / "report.html", report(runs, summaries, about, examples).encode())
 
 
 def name_of(run: StudyRun) -> str:
@@ -319,11 +322,11 @@ def write_docs_page(runs: Sequence[StudyRun], file: Path, images: Path, about: M
     images.mkdir(parents=True, exist_ok=True)
     for number, (caption, svg) in enumerate([*curve_plots(runs), *judging_plots(runs, summaries)], 1):
         name = f"transfer-{number}.svg"
-        _write(images / name, svg)
+        write_atomic(images / name, svg.encode())
         parts.append(f"![{caption}]({os.path.relpath(images / name, file.parent)})\n\n{caption}.\n")
     parts += ["## All runs\n", page.markdown_table(*runs_table(summaries)), "## About\n",
               page.markdown_table(["", ""], list(about.items()))]  # fmt: skip
-    _write(file, "\n".join(parts))
+    write_atomic(file, "\n".join(parts).encode())
 
 
 def _plain(value: Any) -> Any:
@@ -334,10 +337,3 @@ def _plain(value: Any) -> Any:
     if isinstance(value, float | np.floating):
         return float(value) if math.isfinite(value) else None
     return int(value) if isinstance(value, np.integer) else value
-
-
-def _write(path: Path, text: str) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{path.name}.{os.getpid()}")
-    part.write_text(text, "utf-8")
-    os.replace(part, path)

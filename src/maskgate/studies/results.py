@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+import io
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from maskgate.evaluation import metrics
+from maskgate.files import write_atomic
 from maskgate.types import LABELS, Label
 
 _MASK, _NO_MASK, _INCORRECT = (LABELS.index(x) for x in (Label.MASK, Label.NO_MASK, Label.INCORRECT))
@@ -42,11 +43,9 @@ class Predictions:
 
     def save(self, path: Path) -> None:
         """Writes an ``.npz`` file, whole or not at all."""
-        path.parent.mkdir(parents=True, exist_ok=True)
-        part = path.with_name(f".{path.name}.{os.getpid()}")
-        with part.open("wb") as file:
-            np.savez(file, truth=self.truth, probabilities=self.probabilities, groups=self.groups)
-        os.replace(part, path)
+        out = io.BytesIO()
+        np.savez(out, truth=self.truth, probabilities=self.probabilities, groups=self.groups)
+        write_atomic(path, out.getvalue())
 
     @classmethod
     def load(cls, path: Path) -> Predictions:

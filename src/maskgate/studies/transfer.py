@@ -17,6 +17,7 @@ from tqdm import tqdm
 
 from maskgate.alignment import CropSpec
 from maskgate.errors import DataError
+from maskgate.files import write_json
 from maskgate.nets.classifier import FaceClassifier
 from maskgate.studies.faces import SceneFaces, scene_faces
 from maskgate.studies.results import Predictions, StudyRun
@@ -27,7 +28,7 @@ from maskgate.training.classifier_setup import ClassifierData, Places, prepare_f
 from maskgate.training.classifier_validation import logits_of
 from maskgate.training.crops import FaceCrops
 from maskgate.training.recipe import build
-from maskgate.training.runs import RunFolder, write_json
+from maskgate.training.runs import RunFolder
 from maskgate.training.starts import find_start
 from maskgate.types import Image
 

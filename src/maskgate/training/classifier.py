@@ -15,6 +15,7 @@ from torch.nn import functional as F
 
 from maskgate.classification.resnet import combine, second_looks
 from maskgate.errors import DataError
+from maskgate.files import write_atomic, write_json
 from maskgate.nets.backbones import ARCHITECTURES, create_backbone
 from maskgate.nets.classifier import FaceClassifier
 from maskgate.training.calibration import fit_temperature, fit_threshold, softmax
@@ -26,7 +27,7 @@ from maskgate.training.export import Storage
 from maskgate.training.loop import EpochDataset, LoopSettings, train
 from maskgate.training.processes import Processes, joined_processes, wait_for_all
 from maskgate.training.recipe import build, require
-from maskgate.training.runs import RunFolder, write_atomic, write_json
+from maskgate.training.runs import RunFolder
 from maskgate.training.starts import find_start, load_start
 from maskgate.training.strategies import Strategy, apply_strategy
 

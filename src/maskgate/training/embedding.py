@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -20,6 +21,7 @@ from tqdm import tqdm
 
 from maskgate.alignment import align_five_points
 from maskgate.errors import DataError
+from maskgate.files import write_atomic, write_json
 from maskgate.nets.arcface import ArcFaceHead
 from maskgate.nets.backbones import create_backbone
 from maskgate.training.classifier_data import draw_view, still_view
@@ -31,7 +33,7 @@ from maskgate.training.labelling import label_with_own_detector
 from maskgate.training.loop import EpochDataset, LoopSettings, Task, train
 from maskgate.training.photometric import vary_light, vary_sharpness
 from maskgate.training.recipe import Source, build
-from maskgate.training.runs import RunFolder, write_atomic, write_json
+from maskgate.training.runs import RunFolder
 from maskgate.training.splits import TRAINING, VALIDATION, split_faces
 from maskgate.training.starts import find_start, load_start
 from maskgate.types import Faces, Image
@@ -227,10 +229,9 @@ def teacher_embeddings(crops: FaceCrops, file: Path, cache: Path, batch: int = 3
         parts.append(out)
     embeddings = np.concatenate(parts)
     embeddings = np.asarray(embeddings / np.linalg.norm(embeddings, axis=1, keepdims=True), np.float32)
-    cache.parent.mkdir(parents=True, exist_ok=True)
-    temporary = cache.with_name(f".{cache.stem}.npy")
-    np.save(temporary, embeddings)
-    temporary.replace(cache)
+    data = io.BytesIO()
+    np.save(data, embeddings)
+    write_atomic(cache, data.getvalue())
     return embeddings
 
 

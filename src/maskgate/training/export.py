@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from onnx import numpy_helper
 from torch import Tensor, nn
 
-from maskgate.training.runs import write_atomic
+from maskgate.files import write_atomic
 
 OPSET = 17
 

@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from maskgate.errors import DataError
+from maskgate.files import write_atomic
 from maskgate.training.calibration import softmax
 from maskgate.training.classifier import run_recipe
 from maskgate.training.classifier_data import still_view
@@ -26,7 +27,7 @@ from maskgate.training.classifier_setup import ClassifierData, Places, prepare_f
 from maskgate.training.classifier_validation import logits_of
 from maskgate.training.crops import FaceCrops
 from maskgate.training.grouping import difference_hash, group_duplicates
-from maskgate.training.runs import RunFolder, write_atomic
+from maskgate.training.runs import RunFolder
 from maskgate.training.splits import TEST, TRAINING, VALIDATION, assign_sides
 from maskgate.types import LABELS, Image
 

@@ -21,8 +21,9 @@ from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm
 
 from maskgate.errors import DataError
+from maskgate.files import write_atomic, write_json
 from maskgate.training.processes import Processes, joined_processes, wait_for_all
-from maskgate.training.runs import RunFolder, write_atomic, write_json
+from maskgate.training.runs import RunFolder
 
 
 class EpochDataset(Protocol):

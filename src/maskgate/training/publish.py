@@ -11,11 +11,11 @@ from typing import Any
 
 from maskgate.detection.retinaface import RetinaFaceSettings
 from maskgate.errors import DataError
+from maskgate.files import write_atomic
 from maskgate.models.cards import InputSpec, ModelCard, write_card
 from maskgate.training.classifier_data import ClassifierAugmentation
 from maskgate.training.detector_data import DetectorAugmentation
 from maskgate.training.recipe import build
-from maskgate.training.runs import write_atomic
 from maskgate.types import LABELS
 
 

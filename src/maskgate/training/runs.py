@@ -15,19 +15,7 @@ import torch
 from tensorboardX import SummaryWriter
 
 from maskgate.errors import DataError
-
-
-def write_atomic(path: Path, data: bytes) -> None:
-    """Writes ``data`` beside ``path`` and renames, so that a kill leaves the old file or the new."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    temporary.write_bytes(data)
-    os.replace(temporary, path)
-
-
-def write_json(path: Path, value: Any) -> None:
-    """Writes ``value`` as indented JSON, atomically."""
-    write_atomic(path, (json.dumps(value, indent=2, sort_keys=False, default=str) + "\n").encode())
+from maskgate.files import write_atomic, write_json
 
 
 def sha256_of(path: Path) -> str:
