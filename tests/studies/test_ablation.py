@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,7 @@ torch = pytest.importorskip("torch")
 pytest.importorskip("matplotlib")
 
 from maskgate.errors import DataError  # noqa: E402
-from maskgate.studies.ablation import COLUMNS, judging_faces, run_ablation, write_ablation  # noqa: E402
+from maskgate.studies.ablation import COLUMNS, run_ablation, write_ablation  # noqa: E402
 from maskgate.training.classifier_setup import Places, prepare_faces  # noqa: E402
 from maskgate.training.recipe import read_recipe  # noqa: E402
 
@@ -56,14 +57,14 @@ def test_parts_side_by_side(data: Path, shared: Path, tmp_path: Path) -> None:
     assert table[0].count("|") == len(COLUMNS) + 2
 
     faces = prepare_faces({k: v for k, v in recipe.items() if k != "part"}, places, tmp_path / "f.jsonl")
-    judge = judging_faces(faces)
+    judge = faces.testing
     bare = int((faces.test.labels == 1).sum())
     assert (judge.kinds == 0).sum() == len(faces.test)
     assert 0 < (judge.kinds == 2).sum() <= bare
     learnt, kept = ({Path(f).name for f in h} for h in (faces.hands_to_learn, faces.hands_to_judge))
     assert kept
     assert not learnt & kept
-    assert np.array_equal(judge.views, judging_faces(faces).views)
+    assert np.array_equal(judge.views, replace(faces).testing.views)
 
 
 def test_a_recipe_without_parts(tmp_path: Path) -> None:

@@ -139,7 +139,7 @@ def test_recipe_from_pictures_to_a_model(shared: Path, small_data: Path, tmp_pat
         {"path": "crops/rmfd-web", "kind": "crops", "labels": {"mask": "mask", "no_mask": "no_mask"}},
         {"path": "photos/types", "kind": "photos", "labels": {"incorrect": "incorrect"}},
     ]
-    recipe |= {"architecture": "face-resnet3", "validation": 0.4}
+    recipe |= {"architecture": "face-resnet3", "validation": 0.3, "test": 0.3}
     recipe["loop"] |= {"samples": 16, "batch": 8, "warm_up": 1}
     recipe["loop"] |= {"bfloat16": False}
     output = tmp_path / "run"
@@ -154,6 +154,11 @@ def test_recipe_from_pictures_to_a_model(shared: Path, small_data: Path, tmp_pat
     assert counts["photos/types"]["incorrect"] == sum(n.startswith("photos") for n in manifest)
     figures = json.loads((output / "figures.json").read_text())
     assert 0.05 <= figures["threshold"] <= 0.95
+    sides = (output / "sides.csv").read_text().splitlines()
+    assert sides[0] == "picture,label,side"
+    held = [row for row in sides if row.endswith(",test")]
+    assert 0 < figures["test_faces"] <= len(held)
+    assert 0 <= figures["test"]["ece"] <= 1
     classifier = ResNetClassifier(ort.InferenceSession(str(output / "model.onnx")), CropSpec())
     assert classifier.classify(np.zeros((2, 112, 112, 3), np.uint8)).shape == (2, 3)
     # the same again changes nothing; another seed is another run

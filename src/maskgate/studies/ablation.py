@@ -23,11 +23,8 @@ from maskgate.training.calibration import fit_temperature, softmax
 from maskgate.training.classifier import run_recipe
 from maskgate.training.classifier_data import ClassifierAugmentation
 from maskgate.training.classifier_setup import ClassifierData, Places, prepare_faces
-from maskgate.training.classifier_validation import ValidationFaces, logits_of, validation_faces
-from maskgate.training.occlusion.hands import read_hands
-from maskgate.training.occlusion.paint import Painter
+from maskgate.training.classifier_validation import ValidationFaces, logits_of
 from maskgate.training.occlusion.shares import OcclusionShares
-from maskgate.training.occlusion.templates import read_templates
 from maskgate.training.recipe import build
 from maskgate.training.runs import RunFolder
 
@@ -80,7 +77,7 @@ def run_ablation(
         raise DataError("the ablation's recipe has no table [[part]]; name what each leaves out")
     base = {k: v for k, v in recipe.items() if k != "part"} | {"split_seed": int(recipe["seed"])}
     data = prepare_faces(base, places, output / "teacher.jsonl")
-    judge = judging_faces(data)
+    judge = data.testing
     a = data.augmentation
     scenes = scene_faces(cross, CropSpec("rotate", a.size, a.margin), places.cache) if cross else None
     runs = [(part, seed) for part in parts for seed in part.seeds]
@@ -108,15 +105,6 @@ def run_ablation(
         means = {k: _mean([f.get(k) for f in own_figures]) for k in COLUMNS}
         rows.append({"part": part.name, "runs": len(files), **means})
     return rows
-
-
-def judging_faces(data: ClassifierData) -> ValidationFaces:
-    """Held-out test faces as they are, drawn on, and with held-out hands over their mouths."""
-    hands = read_hands(data.hands_to_judge)
-    templates = read_templates(data.templates) if data.templates else ()
-    return validation_faces(
-        data.test, Painter(templates, hands), hands, data.augmentation, data.seed, limit=600
-    )
 
 
 def _train_and_judge(

@@ -15,6 +15,7 @@ from torch.nn import functional as F
 
 from maskgate.classification.resnet import combine, second_looks
 from maskgate.errors import DataError
+from maskgate.evaluation.metrics import expected_calibration_error
 from maskgate.files import write_atomic, write_json
 from maskgate.nets.backbones import ARCHITECTURES, create_backbone
 from maskgate.nets.classifier import FaceClassifier
@@ -123,7 +124,7 @@ def train_classifier(
         if processes.first:
             finish(
                 net, data.validation, data.augmentation.size, float(recipe["wearers_accused"]), output,
-                storage=network_recipe(recipe).storage,
+                storage=network_recipe(recipe).storage, test=data.testing if len(data.test) else None,
             )  # fmt: skip
 
 
@@ -170,21 +171,30 @@ def finish(
     output: Path,
     *,
     storage: Storage = "float16",
+    test: ValidationFaces | None = None,
 ) -> None:
     """Calibrates on the held-out photographs and exports; writes ``figures.json`` and
-    ``validation.csv``."""
+    ``validation.csv``. ``test`` faces, if there are any, judge the result and change nothing."""
     logits = logits_of(net, validation.views)
     real = validation.kinds == 0
     temperature = fit_temperature(logits[real], validation.labels[real])
     probabilities = probabilities_of(net, validation, temperature)
     threshold = fit_threshold(probabilities[real, 0], validation.labels[real], wearers_accused)
-    figures: Mapping[str, Any] = {
+    figures: dict[str, Any] = {
         "temperature": temperature,
         "threshold": threshold,
         "sure": SURE,
         "validation_faces": int(real.sum()),
         "validation": validation.figures(probabilities, threshold),
     }
+    if test is not None:
+        judged = probabilities_of(net, test, temperature)
+        own = test.kinds == 0
+        right = judged[own].argmax(1) == test.labels[own]
+        figures["test_faces"] = int(own.sum())
+        figures["test"] = test.figures(judged, threshold) | {
+            "ece": expected_calibration_error(judged[own].max(1), right)
+        }
     write_json(output / "figures.json", figures)
     write_atomic(output / "validation.csv", validation.table(probabilities).encode())
     export_classifier(net, temperature, size, output / "model.onnx", storage)

@@ -73,9 +73,18 @@ class ClassifierData:
     @cached_property
     def validation(self) -> ValidationFaces:
         """What a run is judged by after each epoch."""
+        return self._judging(self.crops.select(self._judges(VALIDATION)), limit=300)
+
+    @cached_property
+    def testing(self) -> ValidationFaces:
+        """What judges a finished run: the faces of :attr:`test`, as they are and drawn on."""
+        return self._judging(self.test, limit=600)
+
+    def _judging(self, crops: FaceCrops, limit: int) -> ValidationFaces:
+        """Only hands of people that training does not see are laid on them."""
         kept = read_hands(self.hands_to_judge)
-        crops = self.crops.select(self._judges(VALIDATION))
-        return validation_faces(crops, Painter(self._templates, kept), kept, self.augmentation, self.seed)
+        painter = Painter(self._templates, kept)
+        return validation_faces(crops, painter, kept, self.augmentation, self.seed, limit)
 
     @property
     def _templates(self) -> Sequence[Any]:
