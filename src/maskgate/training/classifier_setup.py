@@ -182,11 +182,12 @@ def pseudo_labels(
     """
     unknown = np.flatnonzero(crops.labels == UNKNOWN)
     session = ort.InferenceSession(str(labeller))
+    entry = session.get_inputs()[0]
     labels = crops.labels.copy()
     for i in unknown:
-        view = still_view(crops.images[i], a.margin, a.size)
+        view = still_view(crops.images[i], a.margin, int(entry.shape[1]))  # it may see faces larger
         pair = np.stack([view, view[:, ::-1]])
-        p = session.run(None, {session.get_inputs()[0].name: pair})[0].mean(0)
+        p = session.run(None, {entry.name: pair})[0].mean(0)
         if p.max() >= sources[int(crops.sources[i])].confident:
             labels[i] = int(p.argmax())
     named = FaceCrops(crops.images, crops.landmarks, labels, crops.sources, crops.sizes, crops.pictures)
