@@ -13,7 +13,7 @@ from maskgate.detection.boxes import iou
 from maskgate.detection.retinaface import RetinaFaceDetector, RetinaFaceSettings
 from maskgate.training.labelling import TeacherRecipe, load_detector
 from maskgate.training.recipe import build, read_recipe
-from maskgate.training.teacher import Teacher, drop_parts, fuse, mirror_faces
+from maskgate.training.teacher import OneLook, Teacher, drop_parts, fuse, mirror_faces
 from maskgate.types import Faces
 
 RECIPE = Path(__file__).resolve().parents[2] / "recipes" / "detector.toml"
@@ -118,3 +118,25 @@ def test_nobody_in_a_plain_picture(detectors: list[RetinaFaceDetector]) -> None:
     grey = cv2.resize(np.full((2, 2, 3), 128, np.uint8), (200, 150))
     found = Teacher(detectors[:1]).label(grey)
     assert not (found.scores >= 0.25).any()
+
+
+class Fixed:
+    """Finds one face, a fixed place from the top left corner."""
+
+    name = "fixed"
+
+    def detect(self, images: list[np.ndarray]) -> list[Faces]:
+        self.shapes = [i.shape for i in images]
+        box = np.array([[50, 45, 95, 90]], np.float32)
+        return [Faces(box, np.ones(1, np.float32), np.full((1, 5, 2), 70, np.float32)) for _ in images]
+
+
+def test_one_look_takes_the_border_off() -> None:
+    detector = Fixed()
+    faces = OneLook(detector, pad=0.4).label(np.zeros((80, 100, 3), np.uint8))
+    assert detector.shapes == [(160, 180, 3)]  # 40 pixels on each side
+    assert faces.boxes.tolist() == [[10, 5, 55, 50]]
+    assert (faces.landmarks == 30).all()
+    plain = OneLook(detector).label(np.zeros((80, 92, 3), np.uint8))
+    assert detector.shapes == [(80, 92, 3)]
+    assert plain.boxes.tolist() == [[50, 45, 92, 80]]  # cut at the picture's edge

@@ -5,15 +5,14 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import cv2
 import numpy as np
 from tqdm import tqdm
 
 from maskgate.errors import DataError
-from maskgate.training.teacher import Teacher
-from maskgate.types import Faces
+from maskgate.types import Faces, Image
 
 
 def read_face_labels(cache: Path) -> dict[str, Faces]:
@@ -41,7 +40,15 @@ def _faces(row: Mapping[str, Any]) -> Faces:
     )
 
 
-def label_pictures(teacher: Teacher, root: Path, files: Sequence[Path], cache: Path) -> dict[str, Faces]:
+class FaceLabeller(Protocol):
+    """Finds the faces of a picture, ``(H, W, 3)`` uint8 RGB."""
+
+    def label(self, image: Image, /) -> Faces:
+        """Faces in the picture's pixels, best score first."""
+        ...
+
+
+def label_pictures(teacher: FaceLabeller, root: Path, files: Sequence[Path], cache: Path) -> dict[str, Faces]:
     """Lets ``teacher`` label those of ``files`` that ``cache`` does not hold yet; returns all labels.
 
     Raises :class:`~maskgate.errors.DataError` on a picture that cannot be read.

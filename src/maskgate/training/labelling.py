@@ -19,9 +19,9 @@ from maskgate.models.sessions import RuntimeOptions
 from maskgate.nets.retinaface import ExportedRetinaFace, RetinaFace, load_published
 from maskgate.training.detector_data import LabelledPicture
 from maskgate.training.export import export_onnx
-from maskgate.training.face_labels import label_pictures
+from maskgate.training.face_labels import FaceLabeller, label_pictures
 from maskgate.training.recipe import Source
-from maskgate.training.teacher import Teacher
+from maskgate.training.teacher import OneLook, Teacher
 from maskgate.types import Faces
 
 EXPORT_AXES = {
@@ -81,27 +81,28 @@ class TeacherRecipe:
             )
             for file, anchors in zip(self.files, self.anchors, strict=True)
         ]
-        return _label(detectors, sources, root, cache, known)
+        close = Teacher(detectors, scales=(160, 256, 400), pad=0.4)
+        return _label(Teacher(detectors), close, sources, root, cache, known)
 
 
 def label_with_own_detector(
     sources: Sequence[Source], root: Path, cache: Path, known: Mapping[str, Faces] | None = None
 ) -> dict[str, Faces]:
-    """As :meth:`TeacherRecipe.label`, with the detector that ships with the package."""
+    """As :meth:`TeacherRecipe.label`, with the detector that ships with the package, used as the
+    pipeline uses it: what is learnt from is cut as it will be in use."""
     detector = create_detector(None, RuntimeOptions(threads=1), score=0.25)
-    assert isinstance(detector, RetinaFaceDetector)
-    return _label([detector], sources, root, cache, known)
+    return _label(OneLook(detector), OneLook(detector, pad=0.4), sources, root, cache, known)
 
 
 def _label(
-    detectors: Sequence[RetinaFaceDetector], sources: Sequence[Source], root: Path, cache: Path,
+    wide: FaceLabeller, close: FaceLabeller, sources: Sequence[Source], root: Path, cache: Path,
     known: Mapping[str, Faces] | None,
 ) -> dict[str, Faces]:  # fmt: skip
+    """``close`` labels the sources that are crops, ``wide`` the others."""
     known = known or {}
     files = [(f, s.kind == "crops") for s in sources for f in s.files(root)]
     todo = [(f, tight) for f, tight in files if str(f.relative_to(root)) not in known]
-    label_pictures(Teacher(detectors), root, [f for f, tight in todo if not tight], cache)
-    close = Teacher(detectors, scales=(160, 256, 400), pad=0.4)
+    label_pictures(wide, root, [f for f, tight in todo if not tight], cache)
     return {**known, **label_pictures(close, root, [f for f, tight in todo if tight], cache)}
 
 

@@ -14,6 +14,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from maskgate.detection import Detector
 from maskgate.detection.boxes import area, intersection, iou
 from maskgate.detection.retinaface import RetinaFaceDetector
 from maskgate.types import Faces, Image
@@ -96,12 +97,7 @@ class Teacher:
 
     def label(self, image: Image) -> Faces:
         """Fused faces in the picture's pixels, best score first."""
-        height, width = image.shape[:2]
-        border = round(self.pad * max(height, width))
-        if border:
-            image = np.asarray(
-                cv2.copyMakeBorder(image, border, border, border, border, cv2.BORDER_REPLICATE), np.uint8
-            )
+        image, border = with_border(image, self.pad)
         mirror = np.ascontiguousarray(image[:, ::-1])
         passes: list[Faces] = []
         for detector in self.detectors:
@@ -113,7 +109,39 @@ class Teacher:
                 passes += at.detect([image])
                 if self.mirrored and detector is self.detectors[0]:
                     passes.append(mirror_faces(at.detect([mirror])[0], image.shape[1]))
-        faces = fuse(passes)
-        limit = np.array([width, height, width, height], np.float32)
-        boxes = np.clip(faces.boxes - border, 0, limit)
-        return Faces(boxes, faces.scores, faces.landmarks - border)
+        return without_border(fuse(passes), image, border)
+
+
+@dataclass(frozen=True)
+class OneLook:
+    """A detector as the pipeline uses it: once, at its own scales.
+
+    Attributes:
+        detector: any.
+        pad: as for :class:`Teacher`.
+    """
+
+    detector: Detector
+    pad: float = 0.0
+
+    def label(self, image: Image) -> Faces:
+        """Faces in the picture's pixels, best score first."""
+        image, border = with_border(image, self.pad)
+        return without_border(self.detector.detect([image])[0], image, border)
+
+
+def with_border(image: Image, share: float) -> tuple[Image, int]:
+    """The picture with its rim repeated outwards, and by how many pixels: ``share`` of its longer
+    side."""
+    border = round(share * max(image.shape[:2]))
+    if not border:
+        return image, 0
+    edges = (border, border, border, border)
+    return np.asarray(cv2.copyMakeBorder(image, *edges, cv2.BORDER_REPLICATE), np.uint8), border
+
+
+def without_border(faces: Faces, image: Image, border: int) -> Faces:
+    """Faces found in ``image`` with a ``border``, in pixels of the picture without it."""
+    height, width = image.shape[0] - 2 * border, image.shape[1] - 2 * border
+    boxes = np.clip(faces.boxes - border, 0, np.array([width, height, width, height], np.float32))
+    return Faces(boxes.astype(np.float32), faces.scores, faces.landmarks - np.float32(border))
