@@ -29,6 +29,7 @@ NETWORKS = [
 
 
 def main() -> None:
+    """Exports, times and prints."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
