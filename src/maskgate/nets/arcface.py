@@ -36,7 +36,8 @@ class ArcFaceHead(nn.Module):
 
     def forward(self, embeddings: Tensor, people: Tensor) -> Tensor:
         """Scores ``(N, people)`` for cross-entropy; ``people`` ``(N,)`` int64 are the true ones."""
-        cosine = self.cosines(embeddings.float())
+        with torch.autocast(embeddings.device.type, enabled=False):  # 8 bits are too few for an angle
+            cosine = self.cosines(embeddings.float())
         own = cosine.gather(1, people[:, None])
         sine = (1 - own.square()).clamp(min=0).add(1e-12).sqrt()
         wider = own * math.cos(self.margin) - sine * math.sin(self.margin)

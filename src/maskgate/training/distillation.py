@@ -53,7 +53,10 @@ class Teachers:
             file = next((p for p in paths if p.is_file()), None)
             if file is None:
                 raise DataError(f"[distil] names the teacher {name}, which is not there; train it first")
-            self.sessions.append(ort.InferenceSession(str(file), options))
+            try:
+                self.sessions.append(ort.InferenceSession(str(file), options))
+            except Exception as error:  # its exceptions share no other base
+                raise DataError(f"[distil] names the teacher {name}, which is no ONNX network") from error
 
     def log_probabilities(self, x: Tensor) -> Tensor:
         """``(N, 3)`` logarithms of what the teachers say together of ``(N, 3, S, S)`` uint8 crops."""

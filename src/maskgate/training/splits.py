@@ -24,8 +24,9 @@ def split_faces(
     """``(N,)`` side of each face: TRAINING, VALIDATION or TEST.
 
     Pictures that are near-duplicates, and those that their source keeps together, are on one side.
-    The side depends on a hash of the names in the group, so that new pictures move no old ones; a
-    source that names its side has all its pictures there, and near-duplicates follow it.
+    The side depends on a hash of what is kept together, or else of the group's first file name, so
+    that new pictures move no old ones, but for a near-duplicate that comes before them or joins two
+    groups. A source that names its side has all its pictures there, and near-duplicates follow it.
 
     Args:
         validation, test: shares of the groups, together under 1.
@@ -39,12 +40,13 @@ def split_faces(
     places = [first[name] for name in names]
     hashes = np.stack([difference_hash(crops.images[i]) for i in places])
     groups = group_duplicates(hashes)
-    groups = merge_groups(groups, [_together(n, sources[int(crops.sources[first[n]])]) for n in names])
-    sides = assign_sides(names, groups, validation, test, seed)
-    for name, place in zip(names, places, strict=True):
+    keys = [_together(n, sources[int(crops.sources[first[n]])]) for n in names]
+    groups = merge_groups(groups, keys)
+    sides = assign_sides(names, groups, validation, test, seed, keys)
+    for group, place in zip(groups, places, strict=True):
         fixed = sources[int(crops.sources[place])].side
         if fixed:
-            sides[groups == groups[names.index(name)]] = SIDES.index(fixed)
+            sides[groups == group] = SIDES.index(fixed)
     of_picture = dict(zip(names, sides, strict=True))
     return np.array([of_picture[name] for name in crops.pictures], np.int64)
 
@@ -72,13 +74,16 @@ def merge_groups(groups: NDArray[np.intp], keys: Sequence[str]) -> NDArray[np.in
 
 
 def assign_sides(
-    names: Sequence[str], groups: NDArray[np.intp], validation: float, test: float, seed: int
-) -> NDArray[np.int64]:
-    """``(N,)`` sides of pictures in groups, by a hash of each group's first file name."""
+    names: Sequence[str], groups: NDArray[np.intp], validation: float, test: float, seed: int,
+    keys: Sequence[str] | None = None,
+) -> NDArray[np.int64]:  # fmt: skip
+    """``(N,)`` sides of pictures in groups, by a hash of each group's first picture: of its key (as
+    :func:`merge_groups` takes them) where it has one, else of its file name."""
     lot: dict[int, float] = {}
-    for name, group in zip(names, groups, strict=True):
+    for name, group, key in zip(names, groups, keys or [""] * len(names), strict=True):
         if int(group) not in lot:
-            digest = hashlib.sha256(f"{seed}/{Path(name).name}".encode()).digest()
+            # not of a kept folder's first file: that has the same name in every folder
+            digest = hashlib.sha256(f"{seed}/{key or Path(name).name}".encode()).digest()
             lot[int(group)] = int.from_bytes(digest[:4], "big") / 2**32
     lots = np.array([lot[int(g)] for g in groups])
     sides = np.full(len(names), TRAINING, np.int64)

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import pickle
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
@@ -96,18 +94,25 @@ def read_state(file: Path) -> dict[str, Tensor]:
                 if isinstance(content, Mapping) and isinstance(content.get(key), Mapping):
                     content = content[key]
                     break
-    except (OSError, RuntimeError, pickle.UnpicklingError, EOFError, SafetensorError) as error:
+    except MemoryError:
+        raise
+    except Exception as error:  # a damaged pickle can raise nearly anything
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise DataError(f"{file} cannot be read as weights: {reason}") from error
-    if not isinstance(content, Mapping) or not any(isinstance(v, Tensor) for v in content.values()):
+    if isinstance(content, Mapping):
+        content = {k: v for k, v in content.items() if isinstance(k, str) and isinstance(v, Tensor)}
+    if not isinstance(content, dict) or not content:
         raise DataError(f"{file} holds no tensors by name; give a state dict or a safetensors file")
-    state = {}
-    for name, value in content.items():
-        if isinstance(value, Tensor):
-            for prefix in _PREFIXES:
-                name = name.removeprefix(prefix)
-            state[name] = value.float() if value.is_floating_point() else value
-    return state
+    tensors = [(k, _bare(k), v) for k, v in content.items()]
+    # a classifier's own head may have the name of a tensor of its backbone, which is meant
+    tensors.sort(key=lambda item: len(item[0]) - len(item[1]))
+    return {bare: v.float() if v.is_floating_point() else v for _, bare, v in tensors}
+
+
+def _bare(name: str) -> str:
+    for prefix in _PREFIXES:
+        name = name.removeprefix(prefix)
+    return name
 
 
 def load_start(backbone: nn.Module, file: Path) -> list[str]:

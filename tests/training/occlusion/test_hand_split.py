@@ -26,3 +26,10 @@ class TestHands:
         files = [tmp_path / f"{i}.jpg" for i in range(16)]
         learn, keep = split_hands(files, tmp_path)
         assert (len(learn), len(keep)) == (14, 2)
+
+    def test_sides_do_not_depend_on_the_other_files(self, tmp_path: Path) -> None:
+        signs = [tmp_path / "hands" / "signs" / f"{i:04}.jpg" for i in range(1, 81)]
+        others = [tmp_path / "hands" / "more" / f"{i:04}.jpg" for i in range(3)]
+        kept = set(split_hands(signs, tmp_path)[1])
+        for files in (others + signs, signs[::-1], signs[3:] + others, signs[:40]):
+            assert set(split_hands(files, tmp_path)[1]) & set(signs) == kept & set(files)
