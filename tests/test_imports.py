@@ -173,6 +173,11 @@ def test_importing_maskgate_loads_nothing_heavy() -> None:
     assert loaded_after("from maskgate import MaskGate").isdisjoint(HEAVY)
 
 
+@pytest.mark.parametrize("module", ["results", "findings", "page", "plots", "report"])
+def test_reports_of_studies_load_no_torch(module: str) -> None:
+    assert "torch" not in loaded_after(f"import maskgate.studies.{module}")
+
+
 @pytest.mark.parametrize(
     "command", [[], ["detect"], ["classify"], ["evaluate", "scenes"], ["models"], ["data"], ["train"]]
 )

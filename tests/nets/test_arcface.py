@@ -49,9 +49,45 @@ def test_the_own_score_falls_all_the_way() -> None:
     assert (own.diff() < 1e-3).all()
 
 
-def test_gradients_are_finite_at_the_ends() -> None:
-    head = ArcFaceHead(2, 2)
-    embeddings = torch.stack([head.weight[0], -head.weight[0]]).detach().requires_grad_()
+@pytest.mark.parametrize("margin", [0.2, 0.5, 1.0])
+def test_past_the_last_angle_it_is_a_line_that_still_falls(margin: float) -> None:
+    head = ArcFaceHead(2, 2, scale=10.0, margin=margin)
+    head.weight.data[:] = torch.tensor([[1.0, 0], [0, 1]])
+    angles = torch.linspace(math.pi - margin - 0.1, math.pi, 200)
+    embeddings = torch.stack([angles.cos(), angles.sin()], 1)
+    with torch.inference_mode():
+        own = head(embeddings, torch.zeros(200, dtype=torch.long))[:, 0].numpy()
+    beyond = angles.numpy() > math.pi - margin + 1e-3
+    wanted = 10 * (np.cos(angles.numpy()) - margin * math.sin(margin))
+    assert own[beyond] == pytest.approx(wanted[beyond], abs=1e-4)
+    assert (np.diff(own) < 2e-5).all()
+    assert own[beyond].max() < own[~beyond].min()
+
+
+def test_without_a_margin_it_is_a_scaled_cosine() -> None:
+    torch.manual_seed(2)
+    head = ArcFaceHead(7, 4, scale=12.0, margin=0.0)
+    embeddings, people = torch.randn(9, 7), torch.randint(0, 4, (9,))
+    cosine = torch.nn.functional.cosine_similarity(embeddings[:, None], head.weight[None], dim=2)
+    torch.testing.assert_close(head(embeddings, people), 12 * cosine, atol=1e-5, rtol=1e-5)
+
+
+def test_angles_are_exact_under_autocast() -> None:
+    torch.manual_seed(3)
+    head = ArcFaceHead(64, 10)
+    embeddings, people = torch.randn(8, 64), torch.arange(8)
+    with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16):
+        mixed = head(embeddings, people)
+    with torch.inference_mode():
+        assert torch.equal(mixed, head(embeddings, people))
+
+
+@pytest.mark.parametrize("margin", [0.0, 0.5])
+def test_gradients_are_finite_at_the_ends(margin: float) -> None:
+    head = ArcFaceHead(2, 2, margin=margin)
+    head.weight.data[:] = torch.tensor([[1.0, 0], [0, 1]])  # with these the cosines are exactly ±1
+    embeddings = torch.tensor([[3.0, 0], [-3, 0]], requires_grad=True)
+    assert head.cosines(embeddings)[:, 0].tolist() == [1, -1]
     torch.nn.functional.cross_entropy(head(embeddings, torch.tensor([0, 0])), torch.tensor([0, 0])).backward()
     assert torch.isfinite(embeddings.grad).all()
     assert torch.isfinite(head.weight.grad).all()

@@ -58,3 +58,28 @@ def test_light_ones_are_light() -> None:
 def test_unknown_name() -> None:
     with pytest.raises(InputError, match=r"no architecture 'resnet19'; known are face-resnet3"):
         create_backbone("resnet19")
+
+
+@pytest.mark.parametrize("name", ["mobilenet025", "resnet18-layer2"])
+def test_pictures_are_normalised_as_for_imagenet(name: str) -> None:
+    net = create_backbone(name).eval()
+    first = net.conv1 if name.startswith("resnet") else net.stage1
+    seen = []
+    first.register_forward_hook(lambda _, inputs, __: seen.append(inputs[0]))
+    x = torch.zeros(1, 3, 64, 64)
+    x[0, :, 0, 1] = torch.tensor([255.0, 51, 102])
+    with torch.inference_mode():
+        net(x)
+    black = [-0.485 / 0.229, -0.456 / 0.224, -0.406 / 0.225]
+    colour = [(1 - 0.485) / 0.229, (0.2 - 0.456) / 0.224, (0.4 - 0.406) / 0.225]
+    assert seen[0][0, :, 0, 0].tolist() == pytest.approx(black, abs=1e-5)
+    assert seen[0][0, :, 0, 1].tolist() == pytest.approx(colour, abs=1e-5)
+
+
+def test_only_the_bottleneck_network_minds_where_the_stride_is() -> None:
+    x = torch.rand(1, 3, 64, 64) * 255
+    for name, alike in (("resnet18-layer2", True), ("resnet50-layer2", False)):
+        first, second = (create_backbone(name, stride_in=place).eval() for place in ("conv1", "conv2"))
+        second.load_state_dict(first.state_dict())
+        with torch.inference_mode():
+            assert torch.equal(first(x), second(x)) == alike

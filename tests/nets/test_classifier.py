@@ -54,3 +54,32 @@ def test_scores_are_a_linear_layer_over_features() -> None:
     with torch.inference_mode():
         torch.testing.assert_close(net(x), F.linear(net.backbone(x), net.fc.weight, net.fc.bias))
     assert not torch.equal(net.train()(x), net(x))  # the dropout is at work
+
+
+@pytest.mark.parametrize("name", ["mobilenet025", "face-resnet7"])
+def test_freezing_nothing_undoes_it(name: str) -> None:
+    torch.manual_seed(0)
+    net = FaceClassifier(create_backbone(name, size=64))
+    net.freeze(len(net.backbone.stages))
+    step(net)
+    net.freeze(0)
+    assert all(module.training for module in net.modules())
+    before = {k: v.clone() for k, v in net.state_dict().items()}
+    step(net)
+    after = net.state_dict()
+    for stage in net.backbone.stages:
+        for part in stage:
+            keys = [k for k in before if k.startswith(f"backbone.{part}.")]
+            assert any(not torch.equal(before[k], after[k]) for k in keys), part
+    for key in before:
+        if "running" in key:
+            assert not torch.equal(before[key], after[key]), key
+
+
+def test_freezing_keeps_the_mode() -> None:
+    net = FaceClassifier(create_backbone("mobilenet025")).eval()
+    net.freeze(1)
+    assert not any(module.training for module in net.modules())
+    net.train()
+    assert not net.backbone.stage1.training
+    assert net.backbone.stage2.training

@@ -67,3 +67,26 @@ def test_input_is_scaled_to_one() -> None:
     with torch.inference_mode():
         assert net(x).shape == (2, 512)
     torch.testing.assert_close(seen[0], x / 127.5 - 1, atol=1e-5, rtol=1e-4)
+
+
+def test_the_last_scale_never_learns() -> None:
+    torch.manual_seed(0)
+    net = IResNet("iresnet18", size=32).train()
+    before = {name: value.detach().clone() for name, value in net.named_parameters()}
+    assert torch.equal(before["features.weight"], torch.ones(512))
+    optimiser = torch.optim.AdamW(net.parameters(), lr=0.01, weight_decay=0.1)
+    net(torch.rand(4, 3, 32, 32) * 255)[:, :8].square().sum().backward()
+    optimiser.step()
+    kept = [name for name, value in net.named_parameters() if torch.equal(value, before[name])]
+    assert kept == ["features.weight"]
+
+
+def test_dropout_comes_before_the_linear_layer() -> None:
+    torch.manual_seed(0)
+    net = IResNet("iresnet18", size=32, dropout=0.5).eval()
+    seen = []
+    net.fc.register_forward_hook(lambda _, inputs, __: seen.append(inputs[0]))
+    net.dropout.train()
+    with torch.inference_mode():
+        net(torch.rand(2, 3, 32, 32) * 255)
+    assert (seen[0] == 0).float().mean().item() == pytest.approx(0.5, abs=0.05)

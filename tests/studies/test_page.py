@@ -49,3 +49,9 @@ def test_pictures_lie_in_the_page() -> None:
 
 def test_markdown_table_by_hand() -> None:
     assert page.markdown_table(["a", "b"], [[1, "x|y"]]) == "| a | b |\n|---|---|\n| 1 | x\\|y |\n"
+
+
+def test_markdown_holds_no_html() -> None:
+    assert page.markdown_text("<b>a</b>\n & b") == "&lt;b&gt;a&lt;/b&gt; &amp; b"
+    assert "<" not in page.markdown_table([HOSTILE], [[HOSTILE]])
+    assert page.markdown_table(["a"], [["x\ny"]]).count("\n") == 3

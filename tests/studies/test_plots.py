@@ -53,6 +53,32 @@ def test_a_start_keeps_its_colour() -> None:
     assert len({one["imagenet, a"]["color"], one["scratch, a"]["color"], two["mine"]["color"]}) == 3
 
 
+def test_starts_keep_their_colours_across_plots() -> None:
+    starts = ["imagenet", "mine", "yours", "theirs"]
+    alone = {s: plots.styles_of([s], starts)[s]["color"] for s in starts}
+    together = plots.styles_of(starts[::-1], starts)
+    assert alone == {s: together[s]["color"] for s in starts}
+    assert len(set(alone.values())) == 4
+
+
+def colours(svg: str) -> set[str]:
+    return {c for c in plots.COLOURS if c.lower() in svg.lower()}
+
+
+def test_rows_of_other_starts_are_told_apart(study_run: MakeRun) -> None:
+    curves = [study_run().epochs]
+    svg = plots.four_panels(("mine", curves), ("yours", curves), starts=["other", "yours", "mine"])
+    assert colours(svg) == {plots.COLOURS[4], plots.COLOURS[5]}
+
+
+def test_runs_that_stop_early_are_drawn_whole(study_run: MakeRun) -> None:
+    long, short = study_run().epochs, study_run().epochs[:2]
+    svgs = [
+        plots.four_panels(("imagenet", c), ("arcface", [short])) for c in ([long, short], [long[:2], short])
+    ]
+    assert svgs[0] != svgs[1]
+
+
 @pytest.mark.parametrize(
     ("points", "front"),
     [

@@ -8,50 +8,20 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from maskgate.studies.report import comparisons, findings, write_docs_page, write_study
-from maskgate.studies.results import Predictions, StudyRun
-
-MakeRun = Callable[..., StudyRun]
-
-
-@pytest.mark.parametrize(
-    ("face", "imagenet", "verdict"), [(4.0, 1.5, "better"), (1.5, 4.0, "worse"), (2.5, 2.5, "no different")]
+from maskgate.studies.report import (
+    best_of,
+    best_of_each_start,
+    comparison_table,
+    runs_table,
+    speed_table,
+    table_1,
+    write_docs_page,
+    write_study,
 )
-def test_verdict(study_run: MakeRun, face: float, imagenet: float, verdict: str) -> None:
-    runs = [study_run("imagenet", skill=imagenet), study_run("arcface", skill=face)]
-    found = comparisons(runs)
-    assert [(c.test, c.face, c.other) for c in found] == [
-        ("held out", "arcface", "imagenet"), ("cross-source", "arcface", "imagenet")
-    ]  # fmt: skip
-    for c in found:
-        assert c.verdict == verdict
-        assert c.low <= c.difference <= c.high
-    lines = findings(runs)
-    word = "no different from" if verdict == "no different" else f"{verdict} than"
-    assert f"the start 'arcface' is {word} 'imagenet'" in lines[0]
+from maskgate.studies.results import Predictions, StudyRun, summarise
 
-
-def test_difference_by_hand(study_run: MakeRun) -> None:
-    truth = np.array([0, 0, 1, 1, 2])
-    good = np.array([[0.9, 0.1, 0], [0.9, 0.1, 0], [0.1, 0.9, 0], [0.1, 0.9, 0], [0.5, 0.4, 0.1]])
-    bad = good.copy()
-    bad[1] = [0.2, 0.8, 0]  # one of the four that count
-    one, two = (Predictions(truth, p, np.arange(5)) for p in (good, bad))
-    runs = [study_run("scratch", test=two, cross=None), study_run("face-metric", test=one, cross=None)]
-    (c,) = comparisons(runs)
-    assert c.difference == 0.25
-
-
-def test_other_networks_and_strategies_are_not_compared(study_run: MakeRun) -> None:
-    runs = [study_run("imagenet", "resnet18"), study_run("arcface", "resnet34"),
-            study_run("arcface", "resnet18", strategy="frozen")]  # fmt: skip
-    assert comparisons(runs) == []
-
-
-def test_epochs_to_an_accuracy_are_told(study_run: MakeRun) -> None:
-    lines = findings([study_run("scratch", skill=4.0), study_run("imagenet", skill=0.5)])
-    assert "scratch, resnet18: 95 % on validation after epoch 2, of 5 epochs." in lines
-    assert "imagenet, resnet18: 0 of 1 runs reach 95 % on validation, of 5 epochs." in lines
+Make = Callable[..., Predictions]
+MakeRun = Callable[..., StudyRun]
 
 
 def test_files(study_run: MakeRun, tmp_path: Path) -> None:
@@ -85,3 +55,82 @@ def test_page_for_the_docs(study_run: MakeRun, tmp_path: Path) -> None:
     assert len(links) > 5
     assert all((tmp_path / "docs" / link).read_text().startswith("<svg") for link in links)
     assert "| imagenet, resnet18 |" in text
+
+
+def test_comparisons_are_tabled(study_run: MakeRun) -> None:
+    runs = [
+        study_run("scratch", skill=1.5),
+        study_run("imagenet", skill=2.0),
+        study_run("arcface", skill=4.0),
+    ]
+    _, rows = comparison_table(runs)
+    assert [row[1:4] for row in rows] == [
+        [test, "arcface", other] for other in ("imagenet", "scratch") for test in ("held out", "cross-source")
+    ]
+    assert {row[6] for row in rows} == {"better"}
+
+
+def test_table_1_by_hand(study_run: MakeRun) -> None:
+    truth = np.array([0, 0, 1, 1])
+    right = np.array([[0.9, 0.1, 0], [0.9, 0.1, 0], [0.1, 0.9, 0], [0.1, 0.9, 0]])
+    missed = right.copy()
+    missed[0] = [0.1, 0.9, 0]
+    good, bad = (Predictions(truth, p, np.arange(4)) for p in (right, missed))
+    runs = [study_run("imagenet", train=good, test=t, cross=None, seed=i) for i, t in enumerate((good, bad))]
+    _, rows = table_1(runs, [summarise(run) for run in runs])
+    assert rows[0] == ["imagenet, resnet18", "100.00 % (±0.00, 2 seeds)", "87.50 % (±17.68, 2 seeds)",
+                       "75.00 % (±35.36, 2 seeds)", "–", "–"]  # fmt: skip
+    assert rows[-1][1:4] == ["99.8542 %", "91.5621 %", "92.4562 %"]
+
+
+def test_time_to_learn_by_hand(study_run: MakeRun) -> None:
+    def rows(accuracies: list[float]) -> tuple[dict[str, float], ...]:
+        return tuple(
+            {"epoch": float(e), "seconds": 10.0, "train_loss": 1.0, "val_loss": 1.0, "val_accuracy": a}
+            for e, a in enumerate(accuracies, 1)
+        )
+
+    runs = [study_run("arcface", epochs=rows([0.91, 0.96, 0.97])),
+            study_run("arcface", epochs=rows([0.80, 0.91, 0.94, 0.95]), seed=1)]  # fmt: skip
+    columns, (row,) = speed_table(runs)
+    assert columns[1:5] == ["90 %", "95 %", "97 %", "98 %"]
+    assert row == ["arcface, resnet18", "epoch 1.5, 15 s", "epoch 3, 30 s", "1 of 2", "0 of 2", "96.00 %",
+                   "3 to 4"]  # fmt: skip
+
+
+def test_both_tests_stand_side_by_side(study_run: MakeRun) -> None:
+    run = study_run()
+    summary = summarise(run)
+    columns, (row,) = runs_table([summary])
+    shown = dict(zip(columns, row, strict=True))
+    for test, figures in (("held out", summary["test"]), ("cross-source", summary["cross_source"])):
+        low, high = figures["roc_auc_interval"]
+        assert shown[f"ROC AUC, {test}"] == f"{figures['roc_auc']:.4f} ({low:.4f} to {high:.4f})"
+        assert shown[f"recall no mask, {test}"] == f"{figures['recall_no_mask']:.4f}"
+    _, (row,) = runs_table([summarise(study_run(cross=None))])
+    assert row[6] == "–"
+
+
+def test_best_runs_are_chosen_on_validation_and_equal_networks(study_run: MakeRun) -> None:
+    runs = [study_run("scratch", skill=1.0), study_run("imagenet", skill=2.0),
+            study_run("imagenet", skill=3.0, seed=1), study_run("arcface", "resnet50", skill=9.0),
+            study_run("face-metric", skill=8.0, strategy="frozen")]  # fmt: skip
+    assert best_of_each_start(runs) == [runs[2], runs[0]]
+    assert best_of_each_start(runs[4:]) == runs[4:]
+    assert best_of(runs) is runs[3]
+
+
+@pytest.mark.parametrize("labels", [[0], [1], [2], [0, 2], []])
+def test_a_test_that_lacks_a_label_is_reported_too(
+    study_run: MakeRun, predictions: Make, labels: list[int], tmp_path: Path
+) -> None:
+    whole = predictions(60, 2.0)
+    kept = np.isin(whole.truth, labels)
+    part = Predictions(whole.truth[kept], whole.probabilities[kept], whole.groups[kept])
+    write_study([study_run("imagenet", cross=part), study_run("arcface", cross=part)], tmp_path, about={})
+    run = json.loads((tmp_path / "study.json").read_text())["runs"][0]
+    assert run["cross_source"]["roc_auc"] is None
+    assert run["cross_source"]["faces"] == kept.sum()
+    html = (tmp_path / "report.html").read_text()
+    assert "ROC on held out faces" in html
+    assert "ROC on cross-source faces" not in html

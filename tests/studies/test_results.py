@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from sklearn import metrics as sk
 
-from maskgate.studies.results import Predictions, StudyRun, figures_of, reached, summarise
+from maskgate.studies.results import Predictions, StudyRun, figures_of, quality, reached, summarise
 
 Make = Callable[..., Predictions]
 MakeRun = Callable[..., StudyRun]
@@ -32,6 +32,23 @@ def test_figures_against_scikit_learn(predictions: Make) -> None:
     for name in ("accuracy", "roc_auc"):
         low, high = figures[f"{name}_interval"]
         assert low < figures[name] < high
+
+
+def test_quality_by_hand() -> None:
+    truth = np.array([0, 0, 1, 1, 2])
+    p = np.array([[0.4, 0.5, 0.1], [0.2, 0.7, 0.1], [0.1, 0.8, 0.1], [0.6, 0.2, 0.2], [0.1, 0.1, 0.8]])
+    # at 0.3 the first mask and the first bare face are right; by the likeliest label, two of five
+    assert quality(Predictions(truth, p, np.arange(5)), 0.3) == {"two": 0.5, "three": 0.4}
+
+
+def test_both_kinds(predictions: Make) -> None:
+    p = predictions(100, 2.0)
+    assert p.of_both_kinds
+    assert p.pair().of_both_kinds
+    for label in range(3):
+        kept = p.truth != label
+        part = Predictions(p.truth[kept], p.probabilities[kept], p.groups[kept])
+        assert part.of_both_kinds == (label == 2)
 
 
 def test_without_wrongly_worn_masks(predictions: Make) -> None:

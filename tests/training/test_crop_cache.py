@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import pytest
 pytest.importorskip("tqdm")
 
 from maskgate.training.crop_cache import cached_faces, crops_key
+from maskgate.training.crops import cut_faces
 from maskgate.training.recipe import Source
 from maskgate.types import Faces, Label
 
@@ -40,6 +42,33 @@ def test_cut_once(root: Path, found: dict[str, Faces], tmp_path: Path) -> None:
         assert np.array_equal(getattr(first, name), getattr(again, name))
     assert first.pictures == again.pictures == ["own/mask/a.png", "own/mask/b.png"]
     assert isinstance(again.images, np.memmap)
+    plain = cut_faces(SOURCES, root, found, {})
+    assert len(plain) == 2
+    for name in ("images", "landmarks", "labels", "sources", "sizes"):
+        assert np.array_equal(getattr(plain, name), getattr(again, name))
+
+
+def test_each_key_has_a_folder(root: Path, found: dict[str, Faces], tmp_path: Path) -> None:
+    cache = tmp_path / "cache"
+    assert len(cached_faces(SOURCES, root, found, {}, cache)) == 2
+    left_out: dict[str, Label | None] = {"own/mask/a.png": None}
+    assert cached_faces(SOURCES, root, found, left_out, cache).pictures == ["own/mask/b.png"]
+    assert len(list(cache.iterdir())) == 2
+    assert len(cached_faces(SOURCES, root, found, {}, cache)) == 2
+    assert len(list(cache.iterdir())) == 2
+
+
+def test_what_a_killed_process_left(root: Path, found: dict[str, Faces], tmp_path: Path) -> None:
+    cache = tmp_path / "cache"
+    key = crops_key(SOURCES, root, found, {})
+    for process in (os.getpid(), 1):  # its number may have come round again
+        part = cache / f".crops-{key[:16]}.{process}"
+        part.mkdir(parents=True)
+        (part / "images.npy").write_bytes(b"half")
+        (part / "made-of.json").write_text("{}")
+    crops = cached_faces(SOURCES, root, found, {}, cache)
+    assert np.array_equal(crops.images, cut_faces(SOURCES, root, found, {}).images)
+    assert (cache / f"crops-{key[:16]}" / "made-of.json").is_file()
 
 
 def test_what_makes_another_key(root: Path, found: dict[str, Faces]) -> None:
@@ -54,7 +83,12 @@ def test_what_makes_another_key(root: Path, found: dict[str, Faces]) -> None:
     keys.add(crops_key([Source("own", "photos", labels={"mask": "no_mask"})], root, found, {}))
     (root / "own" / "mask" / "b.png").write_bytes((root / "own" / "mask" / "b.png").read_bytes() + b"x")
     keys.add(crops_key(SOURCES, root, found, {}))
-    assert len(keys) == 7
+    about = (root / "own" / "mask" / "b.png").stat()
+    os.utime(root / "own" / "mask" / "b.png", ns=(about.st_atime_ns, about.st_mtime_ns + 1_000_000_000))
+    keys.add(crops_key(SOURCES, root, found, {}))
+    (root / "own" / "mask" / "c.png").write_bytes((root / "own" / "mask" / "b.png").read_bytes())
+    keys.add(crops_key(SOURCES, root, found, {}))
+    assert len(keys) == 9
 
 
 def test_what_makes_none(root: Path, found: dict[str, Faces]) -> None:

@@ -58,6 +58,34 @@ def test_a_teacher_that_is_not_there(tmp_path: Path) -> None:
         Teachers(Distillation(("gone.onnx",)), [tmp_path])
 
 
+def test_a_teacher_that_is_no_network(tmp_path: Path) -> None:
+    (tmp_path / "bad.onnx").write_bytes(b"nothing of the kind")
+    with pytest.raises(DataError, match=r"teacher bad\.onnx, which is no ONNX network"):
+        Teachers(Distillation(("bad.onnx",)), [tmp_path])
+
+
+def test_the_first_folder_that_has_it_counts(teachers: list[FaceClassifier], tmp_path: Path) -> None:
+    for folder, own in (("a", "1.onnx"), ("b", "0.onnx")):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "t.onnx").write_bytes((tmp_path / own).read_bytes())
+    x = torch.randint(0, 256, (3, 3, 64, 64), dtype=torch.uint8)
+    both = Teachers(Distillation(("t.onnx",)), [tmp_path / k for k in ("none", "a", "b")])
+    with torch.inference_mode():
+        wanted = teachers[1](x.float()).log_softmax(1)
+    torch.testing.assert_close(both.log_probabilities(x), wanted, atol=1e-3, rtol=1e-3)
+
+
+def test_gradients_go_to_the_pupil(teachers: list[FaceClassifier], tmp_path: Path) -> None:
+    """Of the divergence: t * (own - wanted) a sample, where own and wanted are softened."""
+    x = torch.randint(0, 256, (4, 3, 64, 64), dtype=torch.uint8)
+    scores = torch.randn(4, 3, requires_grad=True)
+    Teachers(Distillation(("0.onnx",), 1.0, 3.0), [tmp_path]).mix(torch.tensor(0.0), scores, x).backward()
+    with torch.inference_mode():
+        wanted = (teachers[0](x.float()) / 3).softmax(1)
+        expected = 3 * ((scores / 3).softmax(1) - wanted) / 4
+    torch.testing.assert_close(scores.grad, expected, atol=1e-3, rtol=1e-3)
+
+
 @pytest.mark.parametrize("bad", [{"teachers": ()}, {"share": 1.5}, {"share": -0.1}, {"temperature": 0.0}])
 def test_impossible_settings(bad: dict[str, object]) -> None:
     with pytest.raises(DataError, match=r"\[distil\] wants"):

@@ -280,3 +280,50 @@ def test_patience(tmp_path: Path, patience: int) -> None:
     assert rows(tmp_path / "b") == rows(tmp_path / "a")
     run(tmp_path / "a", Worsening(), settings)  # nor does it begin again
     assert len(rows(tmp_path / "a")) == 1 + patience
+
+
+class Scripted(Sums):
+    """Its validation losses are given."""
+
+    def __init__(self, losses: list[float]) -> None:
+        super().__init__()
+        self.losses = losses
+
+    def evaluate(self, model: nn.Module) -> dict[str, float]:
+        return {"loss": self.losses[self.dataset.epoch]}
+
+
+@pytest.mark.parametrize(
+    ("losses", "patience", "epochs"),
+    [
+        ([5, 6, 4, 4.5, 3, 3, 3.5, 1], 2, 7),  # an equal one is no better
+        ([5, 6, 4, 4.5, 3, 3, 3.5, 1], 3, 8),
+        ([5, 6, 7, 8, 9, 9, 9, 9], 0, 8),  # 0 is for ever
+        ([math.nan] * 8, 2, 2),
+    ],
+)
+def test_a_lower_loss_gives_patience_back(
+    tmp_path: Path, losses: list[float], patience: int, epochs: int
+) -> None:
+    settings = replace(SETTINGS, epochs=8, patience=patience)
+    run(tmp_path, Scripted(losses), settings)
+    assert [row["epoch"] for row in rows(tmp_path)] == [str(e + 1) for e in range(epochs)]
+
+
+@pytest.mark.parametrize("at", [STEPS + 2, 2 * STEPS, 3 * STEPS + 1, 4 * STEPS])
+def test_a_stopped_run_loses_patience_at_the_same_bits(tmp_path: Path, at: int) -> None:
+    losses = [5.0, 4.0, 4.5, 4.5, 1.0, 1.0]
+    settings = replace(SETTINGS, epochs=6, patience=2)
+    run(tmp_path / "whole", Scripted(losses), settings)
+    run(tmp_path / "parts", Scripted(losses), settings, stop=at)
+    run(tmp_path / "parts", Scripted(losses), settings)
+    models = [(tmp_path / n / "model.safetensors").read_bytes() for n in ("whole", "parts")]
+    assert models[0] == models[1]
+    kept = [torch.load(tmp_path / n / "checkpoint.pt", weights_only=True) for n in ("whole", "parts")]
+    assert [(k["steps"], k["best"], k["worse"]) for k in kept] == [(4 * STEPS, 4.0, 2)] * 2
+    assert [float(row["val_loss"]) for row in rows(tmp_path / "parts")] == losses[:4]
+
+
+def test_patience_needs_a_loss(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="has patience, but this training's validation gives no loss"):
+        run(tmp_path, Sums(), replace(SETTINGS, patience=1))

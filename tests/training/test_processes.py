@@ -13,7 +13,7 @@ from safetensors.torch import load_file  # noqa: E402
 from maskgate.training.processes import Processes, joined_processes  # noqa: E402
 
 PROGRAM = """
-import sys, torch
+import os, sys, torch
 from pathlib import Path
 from torch import nn
 from maskgate.training.loop import LoopSettings, train
@@ -34,26 +34,37 @@ class Task:
         self.model = nn.Sequential(nn.Linear(6, 8), nn.Tanh(), nn.Linear(8, 2))
         self.dataset = Data()
     def begin_epoch(self, epoch):
-        pass
+        self.model[0].requires_grad_(epoch > 0)  # as a gradual strategy does
     def loss(self, model, batch):
         return nn.functional.cross_entropy(model(batch[0]), batch[1]), {}
     def evaluate(self, model):
         return {"loss": 5.0}
 
+def stop():  # the first process alone is told to, after so many steps
+    stop.calls += 1
+    return os.environ.get("RANK", "0") == "0" and stop.calls == int(sys.argv[2])
+
+stop.calls = 0
 settings = LoopSettings(epochs=9, batch=8, warm_up=2, rate=0.02, bfloat16=False, workers=0, patience=3)
-train(Task(), settings, RunFolder(Path(sys.argv[1]), {}), seed=1, quiet=True)
+train(Task(), settings, RunFolder(Path(sys.argv[1]), {}), seed=1, quiet=True, stop=stop)
 """
 
+BOTH = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2")
 
+
+def start(folder: Path, *before: str, stop: int = 0) -> subprocess.CompletedProcess[str]:
+    (folder.parent / "program.py").write_text(PROGRAM)
+    command = [sys.executable, *before, str(folder.parent / "program.py"), str(folder), str(stop)]
+    return subprocess.run(command, capture_output=True, text=True, timeout=120)
+
+
+@pytest.mark.slow
 def test_two_processes_learn_what_one_does(tmp_path: Path) -> None:
-    (tmp_path / "program.py").write_text(PROGRAM)
-    both = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
-    for name, command in (("one", [sys.executable]), ("two", both)):
-        run = subprocess.run(
-            [*command, str(tmp_path / "program.py"), str(tmp_path / name)], capture_output=True, text=True,
-            timeout=120,
-        )  # fmt: skip
-        assert run.returncode == 0, run.stderr
+    """Also where they are stopped in the second epoch, and go on."""
+    for name, before, stop in (("one", (), 0), ("two", BOTH, 6), ("two", BOTH, 0)):
+        done = start(tmp_path / name, *before, stop=stop)
+        assert done.returncode == 0, done.stderr
+        assert (tmp_path / name / "model.safetensors").exists() == (stop == 0)
     one, two = (load_file(tmp_path / name / "model.safetensors") for name in ("one", "two"))
     for key, value in one.items():
         torch.testing.assert_close(two[key], value, atol=1e-5, rtol=1e-4)

@@ -25,6 +25,7 @@ th, td { padding: .3rem .7rem; border-bottom: 1px solid var(--line); text-align:
 th:first-child, td:first-child, td.text, th.text { text-align: left; } thead th { background: var(--soft); }
 figure { margin: 1rem 0; padding: .5rem; background: #ffffff; border-radius: 6px; overflow-x: auto; }
 figure svg { max-width: 100%; height: auto; } figcaption { color: #444; font-size: .85rem; }
+@media (max-width: 50rem) { body { padding: .8rem; } figure svg { max-width: none; } }
 .faces { display: flex; flex-wrap: wrap; gap: 4px; } .faces img { width: 96px; height: 96px; }
 .note { border-left: 4px solid #D55E00; padding-left: .8rem; }
 """
@@ -83,8 +84,15 @@ def _data(image: Image) -> str:
     return "data:image/jpeg;base64," + base64.b64encode(jpeg.tobytes()).decode()
 
 
+def markdown_text(text: str) -> str:
+    """Plain text for Markdown: no HTML in it takes effect, and it stays on one line."""
+    return escape(" ".join(text.split()), quote=False)
+
+
 def markdown_table(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
     """The same as :func:`table`, for Markdown."""
-    lines = ["| " + " | ".join(columns) + " |", "|" + "---|" * len(columns)]
-    lines += ["| " + " | ".join(str(v).replace("|", "\\|") for v in row) + " |" for row in rows]
-    return "\n".join(lines) + "\n"
+
+    def line(cells: Sequence[Any]) -> str:
+        return "| " + " | ".join(markdown_text(str(c)).replace("|", "\\|") for c in cells) + " |"
+
+    return "\n".join([line(columns), "|" + "---|" * len(columns), *map(line, rows)]) + "\n"

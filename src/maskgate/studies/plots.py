@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import itertools
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -11,6 +12,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
 from maskgate.evaluation.curves import precision_recall_curve, reliability, roc_band
@@ -42,6 +44,8 @@ def _figure(width: float, height: float) -> Figure:
 
 def _tidy(axes: Axes, x: str, y: str, title: str = "") -> None:
     axes.set_xlabel(x)
+    if x == "epoch":
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.set_ylabel(y)
     axes.set_title(title, fontsize=10)
     axes.grid(alpha=0.25)
@@ -49,11 +53,18 @@ def _tidy(axes: Axes, x: str, y: str, title: str = "") -> None:
         axes.spines[side].set_visible(False)
 
 
-def styles_of(names: Sequence[str]) -> dict[str, dict[str, Any]]:
+def styles_of(names: Sequence[str], starts: Sequence[str] = ()) -> dict[str, dict[str, Any]]:
     """Colour and line of each name: names with the same text up to the first comma, a start, share
-    their colour throughout a report, and differ by their lines."""
+    their colour and differ by their lines.
+
+    ``starts`` are all those of a report, in one order: with them a start has the same colour in
+    every plot, whichever others are beside it.
+    """
     known = {"imagenet": COLOURS[0], "arcface": COLOURS[1], "face-metric": COLOURS[2], "scratch": COLOURS[6]}
-    spare = iter(COLOURS[3:6] * 9)
+    spare = itertools.cycle([*COLOURS[3:6], COLOURS[7]])
+    for start in starts:
+        if start not in known:
+            known[start] = next(spare)
     seen: dict[str, int] = {}
     styles: dict[str, dict[str, Any]] = {}
     for name in dict.fromkeys(names):
@@ -67,26 +78,30 @@ def styles_of(names: Sequence[str]) -> dict[str, dict[str, Any]]:
 
 def _draw_runs(axes: Axes, curves: Sequence[Curve], key: str, style: Mapping[str, Any], name: str) -> None:
     """Every run thin, their mean thick."""
-    shortest = min(len(c) for c in curves)
+    shortest = min(len(c) for c in curves)  # of runs that stop early the mean ends first
     values = np.array([[row[key] for row in c[:shortest]] for c in curves])
     epochs = [row["epoch"] for row in curves[0][:shortest]]
     if len(curves) > 1:
-        for line in values:
-            axes.plot(epochs, line, **style, lw=0.8, alpha=0.5)
+        for curve in curves:
+            x, y = [row["epoch"] for row in curve], [row[key] for row in curve]
+            axes.plot(x, y, **style, lw=0.8, alpha=0.5)
     axes.plot(epochs, values.mean(0), **style, lw=2, label=name, marker="o", ms=3)
 
 
-def four_panels(first: tuple[str, Sequence[Curve]], second: tuple[str, Sequence[Curve]]) -> str:
+def four_panels(
+    first: tuple[str, Sequence[Curve]], second: tuple[str, Sequence[Curve]], *, starts: Sequence[str] = ()
+) -> str:
     """Fig. 6 of the paper: validation error and accuracy by epoch, for two starts one above the other.
 
     Each is a name and its runs. Scales are shared, so that the rows can be compared.
     """
     figure = _figure(8, 5.6)
     grid = figure.subplots(2, 2, sharex=True)
+    styles = styles_of([first[0], second[0]], starts)
     for row, (name, curves) in enumerate((first, second)):
         for column, (key, what) in enumerate((("val_loss", "error"), ("val_accuracy", "accuracy"))):
             axes = grid[row][column]
-            _draw_runs(axes, curves, key, styles_of([name])[name], name)
+            _draw_runs(axes, curves, key, styles[name], name)
             letter = "abcd"[2 * row + column]
             _tidy(axes, "epoch" if row else "", what, f"{letter}) {what}, start: {name}")
     for column in range(2):
@@ -97,11 +112,11 @@ def four_panels(first: tuple[str, Sequence[Curve]], second: tuple[str, Sequence[
     return svg(figure)
 
 
-def learning_curves(runs: Mapping[str, Sequence[Curve]]) -> str:
+def learning_curves(runs: Mapping[str, Sequence[Curve]], *, starts: Sequence[str] = ()) -> str:
     """All starts in one: validation error and accuracy by epoch, accuracy by seconds of training."""
     figure = _figure(11, 3.8)
     left, middle, right = figure.subplots(1, 3)
-    for name, style in styles_of(list(runs)).items():
+    for name, style in styles_of(list(runs), starts).items():
         _draw_runs(left, runs[name], "val_loss", style, name)
         _draw_runs(middle, runs[name], "val_accuracy", style, name)
         for i, curve in enumerate(runs[name]):
@@ -116,12 +131,14 @@ def learning_curves(runs: Mapping[str, Sequence[Curve]]) -> str:
     return svg(figure)
 
 
-def roc_curves(tests: Mapping[str, Predictions], title: str, *, zoom: float = 0.1) -> str:
+def roc_curves(
+    tests: Mapping[str, Predictions], title: str, *, zoom: float = 0.1, starts: Sequence[str] = ()
+) -> str:
     """Fig. 7: rates of true and false "mask", with area and its 95 % bootstrap interval; beside it the
     corner up to ``zoom``. The band of the first curve is drawn."""
     figure = _figure(9, 4.2)
     whole, corner = figure.subplots(1, 2)
-    for i, (name, style) in enumerate(styles_of(list(tests)).items()):
+    for i, (name, style) in enumerate(styles_of(list(tests), starts).items()):
         pair = tests[name].pair()
         truth, score = pair.truth == 0, pair.probabilities[:, 0]
         curve = roc_curve(truth, score)
@@ -146,17 +163,22 @@ def _area_interval(
     return bootstrap_interval(lambda k: roc_auc(truth[k], score[k]), groups, rounds=ROUNDS)
 
 
-def precision_recall_curves(tests: Mapping[str, Predictions], title: str) -> str:
-    """Precision against recall of "mask"."""
+def precision_recall_curves(
+    tests: Mapping[str, Predictions], title: str, *, starts: Sequence[str] = ()
+) -> str:
+    """Precision against recall of "mask": the corner, where all curves pass through it, else all."""
     figure = _figure(5, 4)
     axes = figure.subplots()
-    for name, style in styles_of(list(tests)).items():
+    floor = 0.8
+    for name, style in styles_of(list(tests), starts).items():
         pair = tests[name].pair()
         precision, recall, _ = precision_recall_curve(pair.truth == 0, pair.probabilities[:, 0])
         axes.plot(recall, precision, **style, lw=1.6, label=name)
+        if np.minimum(precision, recall).max() < 0.85:
+            floor = 0.0
     _tidy(axes, "recall (completeness)", "precision", title)
-    axes.set_xlim(0.8, 1.002)
-    axes.set_ylim(0.8, 1.005)
+    axes.set_xlim(floor, 1.002)
+    axes.set_ylim(floor, 1.005)
     axes.legend(fontsize=7, loc="lower left")
     return svg(figure)
 
@@ -200,10 +222,10 @@ def reliability_diagrams(tests: Mapping[str, Predictions]) -> str:
     return svg(figure)
 
 
-def final_figures(values: Mapping[str, Mapping[str, Sequence[float]]]) -> str:
+def final_figures(values: Mapping[str, Mapping[str, Sequence[float]]], *, starts: Sequence[str] = ()) -> str:
     """A dot a run: for each figure (a panel), the values of each group."""
     names = list(dict.fromkeys(name for groups in values.values() for name in groups))
-    styles = styles_of(names)
+    styles = styles_of(names, starts)
     figure = _figure(3.4 * len(values), 0.9 + 0.3 * len(names))
     row = figure.subplots(1, len(values), sharey=True, squeeze=False)[0]
     for axes, (title, groups) in zip(row, values.items(), strict=True):

@@ -6,20 +6,35 @@ import json
 import math
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from maskgate.evaluation.metrics import bootstrap_interval
 from maskgate.files import write_atomic
 from maskgate.studies import page, plots
-from maskgate.studies.results import Predictions, StudyRun, summarise
+from maskgate.studies.findings import NOT_FACES, PAPER_EPOCHS, TESTS, best_within, comparisons, findings
+from maskgate.studies.results import REACHED, StudyRun, grouped, name_of, reached, summarise
 from maskgate.types import Image
 
 PAPER_TABLE_1 = ("RetinaFace + ResNet (TL), as the paper prints it", "99.8542 %", "91.5621 %", "92.4562 %")
 """Table I of the paper: accuracy on the learning and the test sample, completeness."""
+
+COMPARISON_NOTE = (
+    "Points of accuracy that a face start has more than another on the same network and the same faces, "
+    "with the 95 % bootstrap interval: pictures are drawn, and runs where a start has several."
+)
+
+SPEED_NOTE = (
+    "First epoch with each accuracy on validation faces, and seconds of training up to its end, the runs "
+    "of a row averaged; where only some of them come so far, how many."
+)
+
+RUNS_NOTE = (
+    "Each figure for held-out faces of the training sources, then for faces of another origin; in "
+    "brackets the 95 % bootstrap interval, pictures drawn. Accuracy, recalls and ROC AUC are of mask "
+    "against no mask; Q of three is the share of all faces whose likeliest label is right."
+)
 
 
 def write_study(
@@ -37,121 +52,12 @@ def write_study(
         examples: faces that the best run is wrong about, by name; none are shown without them.
     """
     summaries = [summarise(run) for run in runs]
-    content = {"about": dict(about), "runs": summaries, "comparisons": [vars(c) for c in comparisons(runs)]}
+    content = {"about": dict(about), "findings": findings(runs), "runs": summaries,
+               "comparisons": [vars(c) for c in comparisons(runs)]}  # fmt: skip
     write_atomic(
         output / "study.json", f"{json.dumps(_plain(content), indent=1, allow_nan=False)}\n".encode()
     )
     write_atomic(output / "report.html", report(runs, summaries, about, examples).encode())
-
-
-def name_of(run: StudyRun) -> str:
-    """What a run is called in tables; runs that differ by their seed only share it."""
-    strategy = "" if run.strategy == "finetune" else f", {run.strategy}"
-    return f"{run.start}, {run.architecture}{strategy}"
-
-
-def grouped(runs: Sequence[StudyRun]) -> dict[str, list[StudyRun]]:
-    """Runs by :func:`name_of`, in their order."""
-    groups: dict[str, list[StudyRun]] = {}
-    for run in runs:
-        groups.setdefault(name_of(run), []).append(run)
-    return groups
-
-
-@dataclass(frozen=True)
-class Comparison:
-    """Two starts of the same network, fine-tuned.
-
-    Attributes:
-        architecture: the network.
-        face, other: names of the starts.
-        test: which test.
-        difference: accuracy of ``face`` less that of ``other``, seeds averaged.
-        low, high: 95 % bootstrap interval of it, whole pictures drawn.
-    """
-
-    architecture: str
-    face: str
-    other: str
-    test: str
-    difference: float
-    low: float
-    high: float
-
-    @property
-    def verdict(self) -> str:
-        """``better``, ``worse``, or ``no different`` where the interval holds 0."""
-        if self.low > 0:
-            return "better"
-        return "worse" if self.high < 0 else "no different"
-
-
-def comparisons(runs: Sequence[StudyRun]) -> list[Comparison]:
-    """Each face start against ImageNet and against nothing, on equal networks and equal faces."""
-    tuned = [run for run in runs if run.strategy == "finetune"]
-    out = []
-    for architecture in dict.fromkeys(run.architecture for run in tuned):
-        own = [run for run in tuned if run.architecture == architecture]
-        starts = list(dict.fromkeys(run.start for run in own))
-        others = [s for s in ("imagenet", "scratch") if s in starts]
-        for face in (s for s in starts if s not in ("imagenet", "scratch")):
-            for other in others:
-                one = [run for run in own if run.start == face]
-                two = [run for run in own if run.start == other]
-                out.append(_compare(architecture, face, other, "held out", one, two))
-                if all(run.cross is not None for run in one + two):
-                    out.append(_compare(architecture, face, other, "cross-source", one, two))
-    return out
-
-
-def _compare(
-    architecture: str, face: str, other: str, test: str, one: Sequence[StudyRun], two: Sequence[StudyRun]
-) -> Comparison:
-    def right(runs: Sequence[StudyRun]) -> tuple[Any, Any]:
-        parts = []
-        for run in runs:
-            p = _test(run, test).pair()
-            parts.append((p.truth == 0) == (p.probabilities[:, 0] >= run.threshold))
-        return np.mean(parts, axis=0), _test(runs[0], test).pair().groups
-
-    mine, groups = right(one)
-    theirs, _ = right(two)
-    apart = mine - theirs
-    low, high = bootstrap_interval(lambda i: float(apart[i].mean()), groups)
-    return Comparison(architecture, face, other, test, float(apart.mean()), low, high)
-
-
-def _test(run: StudyRun, test: str) -> Predictions:
-    chosen = run.test if test == "held out" else run.cross
-    assert chosen is not None
-    return chosen
-
-
-def findings(runs: Sequence[StudyRun]) -> list[str]:
-    """What came out, in sentences that follow from the numbers."""
-    lines = []
-    for c in comparisons(runs):
-        lines.append(
-            f"{c.architecture}, {c.test} faces: the start '{c.face}' is {c.verdict} than '{c.other}'".replace(
-                "no different than", "no different from"
-            )
-            + f": {100 * c.difference:+.2f} points of accuracy ({100 * c.low:+.2f} to {100 * c.high:+.2f})."
-        )
-    for name, group in grouped(runs).items():
-        first = [_epoch_of(run, 0.95) for run in group]
-        known = [e for e in first if e is not None]
-        if len(known) < len(group):
-            reached = f"{len(known)} of {len(group)} runs reach 95 % on validation"
-        elif len(set(known)) == 1:
-            reached = f"95 % on validation after epoch {known[0]}"
-        else:
-            reached = f"95 % on validation after epochs {min(known)} to {max(known)}"
-        lines.append(f"{name}: {reached}, of {len(group[0].epochs)} epochs.")
-    return lines
-
-
-def _epoch_of(run: StudyRun, accuracy: float) -> int | None:
-    return next((int(row["epoch"]) for row in run.epochs if row["val_accuracy"] >= accuracy), None)
 
 
 def report(
@@ -163,6 +69,8 @@ def report(
     """The HTML of :func:`write_study`."""
     body = [page.heading("What came out")]
     body += [page.paragraph(line) for line in findings(runs)]
+    body += [page.heading("Starts against each other"), page.paragraph(COMPARISON_NOTE)]
+    body.append(page.table(*comparison_table(runs), text=(0, 1, 2, 3, 6)))
     body += [page.heading("Table I"), page.paragraph("In the paper's form; completeness is recall of masks.")]
     body.append(page.table(*table_1(runs, summaries)))
     body += [page.heading("Which start is what"), page.table(*starts_table(runs), text=(0, 1, 2))]
@@ -170,15 +78,36 @@ def report(
         body.append(page.paragraph(
             "Starts marked non-commercial are studied here and are part of nothing that ships.", "note"
         ))  # fmt: skip
+    body += [page.heading("Time to learn"), page.paragraph(SPEED_NOTE), page.table(*speed_table(runs))]
     body.append(page.heading("Curves (Fig. 6)"))
     body += [page.figure(svg, caption) for caption, svg in curve_plots(runs)]
     body.append(page.heading("Tests"))
     body += [page.figure(svg, caption) for caption, svg in judging_plots(runs, summaries)]
-    body += [page.heading("All runs"), page.table(*runs_table(summaries), text=(0, 1, 2))]
+    body += [page.heading("All runs"), page.paragraph(RUNS_NOTE)]
+    body.append(page.table(*runs_table(summaries), text=(0, 1, 2)))
     if examples and any(len(row) for row in examples.values()):
         body += [page.heading("Errors of the best run"), page.faces(examples)]
     body += [page.heading("About"), page.table(["", ""], list(about.items()), text=(0, 1))]
     return page.page("Transfer learning for mask recognition", body)
+
+
+def comparison_table(runs: Sequence[StudyRun]) -> tuple[list[str], list[list[str]]]:
+    """All comparisons of a face start with another."""
+    columns = ["network", "test", "face start", "against", "points", "interval", "verdict", "runs"]
+    rows = [
+        [
+            c.architecture,
+            c.test,
+            c.face,
+            c.other,
+            f"{100 * c.difference:+.2f}",
+            f"{100 * c.low:+.2f} to {100 * c.high:+.2f}",
+            c.verdict,
+            str(c.runs),
+        ]
+        for c in comparisons(runs)
+    ]
+    return columns, rows
 
 
 def table_1(
@@ -209,12 +138,10 @@ def _places(runs: Sequence[StudyRun]) -> dict[str, list[int]]:
 
 
 def _spread(values: Sequence[float]) -> str:
-    mean = f"{100 * float(np.mean(values)):.2f} %"
-    return (
-        mean
-        if len(values) == 1
-        else f"{mean} (±{100 * float(np.std(values, ddof=1)):.2f}, {len(values)} seeds)"
-    )
+    mean = _percent(float(np.mean(values)))
+    if len(values) == 1 or not np.isfinite(values).all():
+        return mean
+    return f"{mean} (±{100 * float(np.std(values, ddof=1)):.2f}, {len(values)} seeds)"
 
 
 def starts_table(runs: Sequence[StudyRun]) -> tuple[list[str], list[list[str]]]:
@@ -225,31 +152,69 @@ def starts_table(runs: Sequence[StudyRun]) -> tuple[list[str], list[list[str]]]:
     return ["start", "what it is", "terms"], rows
 
 
-def runs_table(summaries: Sequence[Mapping[str, Any]]) -> tuple[list[str], list[list[str]]]:
-    """Every run with its figures on both tests."""
-    columns = ["start", "network", "strategy", "seed", "seconds", "accuracy", "ROC AUC", "ECE",
-               "cross accuracy", "cross recall", "cross recall no mask", "cross ROC AUC",
-               "cross incorrect flagged", "cross ECE"]  # fmt: skip
-    figures = ("accuracy", "recall", "recall_no_mask", "roc_auc", "incorrect_flagged", "ece")
+def speed_table(runs: Sequence[StudyRun]) -> tuple[list[str], list[list[str]]]:
+    """Epochs and seconds to each accuracy of REACHED, and what the first epochs give."""
+    columns = ["training", *(f"{100 * wanted:.0f} %" for wanted in REACHED),
+               f"best of {PAPER_EPOCHS} epochs", "epochs"]  # fmt: skip
     rows = []
-    for s in summaries:
-        cross = s["cross_source"]
-        parts = [cross[k] if cross else None for k in figures]
-        rows.append(
-            [
-                s["start"],
-                s["architecture"],
-                s["strategy"],
-                s["seed"],
-                f"{s['seconds']:.0f}",
-                *map(_number, (s["accuracy_test"], s["roc_auc"], s["test"]["ece"], *parts)),
-            ]
-        )
+    for name, group in grouped(runs).items():
+        row = [name]
+        for wanted in REACHED:
+            hits = [hit for run in group if (hit := reached(run.epochs)[f"{wanted:.2f}"])]
+            if len(hits) < len(group):
+                row.append(f"{len(hits)} of {len(group)}")
+            else:
+                epoch, seconds = (float(np.mean([hit[k] for hit in hits])) for k in ("epoch", "seconds"))
+                row.append(f"epoch {epoch:.3g}, {seconds:.0f} s")
+        lengths = sorted({len(run.epochs) for run in group})
+        row += [_percent(best_within(group)), " to ".join(str(n) for n in dict.fromkeys(
+            (lengths[0], lengths[-1])))]  # fmt: skip
+        rows.append(row)
     return columns, rows
 
 
-def _number(value: float | None) -> str:
-    return "–" if value is None or not math.isfinite(value) else f"{value:.4f}"
+FIGURES = {
+    "accuracy": "accuracy",
+    "recall": "recall mask",
+    "recall_no_mask": "recall no mask",
+    "incorrect_flagged": "incorrect flagged",
+    "roc_auc": "ROC AUC",
+    "accuracy_three": "Q of three",
+    "ece": "ECE",
+}
+"""Figures of :func:`runs_table` and their headings."""
+
+
+def runs_table(summaries: Sequence[Mapping[str, Any]]) -> tuple[list[str], list[list[str]]]:
+    """Every run with its figures on both tests side by side."""
+    columns = ["start", "network", "strategy", "seed", "seconds"]
+    columns += [f"{words}, {test}" for words in FIGURES.values() for test in TESTS]
+    rows = []
+    for s in summaries:
+        row = [s["start"], s["architecture"], s["strategy"], str(s["seed"]), f"{s['seconds']:.0f}"]
+        for key in FIGURES:
+            for figures in (s["test"], s["cross_source"]):
+                row.append(_figure(figures, key))
+        rows.append(row)
+    return columns, rows
+
+
+def _figure(figures: Mapping[str, Any] | None, key: str) -> str:
+    """A figure with its interval where it has one."""
+    value = figures[key] if figures else None
+    if figures is None or value is None or not math.isfinite(value):
+        return "–"
+    interval = figures.get(f"{key}_interval")
+    return f"{value:.4f}" + (f" ({interval[0]:.4f} to {interval[1]:.4f})" if interval else "")
+
+
+def _percent(value: float) -> str:
+    return f"{100 * value:.2f} %" if math.isfinite(value) else "–"
+
+
+def starts_of(runs: Sequence[StudyRun]) -> list[str]:
+    """Names of the starts, in their order: what keeps their colours the same in all plots."""
+    return list(dict.fromkeys(run.start for run in runs))
 
 
 def curve_plots(runs: Sequence[StudyRun]) -> list[tuple[str, str]]:
@@ -262,52 +227,70 @@ def curve_plots(runs: Sequence[StudyRun]) -> list[tuple[str, str]]:
         for run in tuned:
             if run.architecture == architecture:
                 own.setdefault(run.start, []).append(run.epochs)
-        face = next((s for s in own if s not in ("imagenet", "scratch")), None)
-        other = next((s for s in ("imagenet", "scratch") if s in own), None)
+        face = next((s for s in own if s not in NOT_FACES), None)
+        other = next((s for s in NOT_FACES if s in own), None)
         if face and other:
-            svg = plots.four_panels((other, own[other]), (face, own[face]))
+            svg = plots.four_panels((other, own[other]), (face, own[face]), starts=starts_of(runs))
             out.append((f"Fig. 6 for {architecture}: validation error and accuracy by epoch", svg))
     every = {name: [run.epochs for run in group] for name, group in grouped(runs).items()}
-    out.append(("All starts: thin lines are seeds, thick ones their mean", plots.learning_curves(every)))
+    out.append(
+        (
+            "All starts: thin lines are seeds, thick ones their mean",
+            plots.learning_curves(every, starts=starts_of(runs)),
+        )
+    )
     return out
 
 
-def best_of_each_start(runs: Sequence[StudyRun]) -> dict[str, StudyRun]:
-    """The run of each start that ends with the lowest validation error."""
-    best: dict[str, StudyRun] = {}
-    for run in runs:
-        if run.start not in best or run.epochs[-1]["val_loss"] < best[run.start].epochs[-1]["val_loss"]:
-            best[run.start] = run
-    return dict(sorted(best.items(), key=lambda item: item[1].epochs[-1]["val_loss"]))
+def best_of(runs: Sequence[StudyRun]) -> StudyRun:
+    """The run that ends with the lowest validation error: chosen without a look at the tests."""
+    return min(runs, key=lambda run: run.epochs[-1]["val_loss"])
+
+
+def best_of_each_start(runs: Sequence[StudyRun]) -> list[StudyRun]:
+    """Each start's best run, on the one network that most starts were fine-tuned on, best first."""
+    tuned = [run for run in runs if run.strategy == "finetune"] or list(runs)
+    starts: dict[str, dict[str, list[StudyRun]]] = {}
+    for run in tuned:
+        starts.setdefault(run.architecture, {}).setdefault(run.start, []).append(run)
+    most = max(starts.values(), key=len)
+    return sorted(map(best_of, most.values()), key=lambda run: run.epochs[-1]["val_loss"])
 
 
 def judging_plots(runs: Sequence[StudyRun], summaries: Sequence[Mapping[str, Any]]) -> list[tuple[str, str]]:
-    """Captions and plots of both tests, of the best run of each start."""
-    best = best_of_each_start(runs)
-    first = next(iter(best.values()))
-    tests = {"held out": first.test} | ({"cross-source": first.cross} if first.cross is not None else {})
+    """Captions and plots of both tests: curves of the best run of each start on equal networks, the
+    rest of the best run of all.
+
+    A test without faces is left out, and one without both masks and bare faces has no ROC.
+    """
+    best, starts = best_of_each_start(runs), starts_of(runs)
     out = []
-    for test in tests:
-        curves = {f"{start}, {run.architecture}": _test(run, test) for start, run in best.items()
-                  if test == "held out" or run.cross is not None}  # fmt: skip
-        out.append((f"Fig. 7: ROC on {test} faces", plots.roc_curves(curves, f"{test} faces")))
-        out.append(
-            (f"Precision and recall on {test} faces", plots.precision_recall_curves(curves, f"{test} faces"))
-        )
+    for test in TESTS:
+        pairs = {name_of(run): run.test if test == TESTS[0] else run.cross
+                 for run in best}  # fmt: skip
+        curves = {name: p for name, p in pairs.items() if p is not None and p.of_both_kinds}
+        if curves:
+            title = f"{test} faces"
+            out.append((f"Fig. 7: ROC on {title}", plots.roc_curves(curves, title, starts=starts)))
+            svg = plots.precision_recall_curves(curves, title, starts=starts)
+            out.append((f"Precision and recall on {title}", svg))
+    first = best_of(runs)
     summary = summaries[list(runs).index(first)]
-    matrices = {"held out": np.array(summary["test"]["confusion"])}
-    if summary["cross_source"]:
-        matrices["cross-source"] = np.array(summary["cross_source"]["confusion"])
-    out.append((f"Confusion of {name_of(first)}", plots.confusion_matrices(matrices)))
-    out.append((f"Reliability of {name_of(first)}", plots.reliability_diagrams(tests)))
-    values: dict[str, dict[str, list[float]]] = {"accuracy, held out": {}, "accuracy, cross-source": {}}
+    judged = zip(TESTS, (first.test, first.cross), (summary["test"], summary["cross_source"]), strict=True)
+    tests = {name: (p, figures) for name, p, figures in judged if p is not None and len(p)}
+    if tests:
+        matrices = {name: np.array(figures["confusion"]) for name, (_, figures) in tests.items()}
+        out.append((f"Confusion of {name_of(first)}", plots.confusion_matrices(matrices)))
+        svg = plots.reliability_diagrams({name: p for name, (p, _) in tests.items()})
+        out.append((f"Reliability of {name_of(first)}", svg))
+    values: dict[str, dict[str, list[float]]] = {f"accuracy, {test}": {} for test in TESTS}
     for run, s in zip(runs, summaries, strict=True):
-        values["accuracy, held out"].setdefault(name_of(run), []).append(s["accuracy_test"])
-        if s["cross_source"]:
-            values["accuracy, cross-source"].setdefault(name_of(run), []).append(
-                s["cross_source"]["accuracy"]
-            )
-    out.append(("Final accuracy, a dot a run", plots.final_figures({k: v for k, v in values.items() if v})))
+        for groups, figures in zip(values.values(), (s["test"], s["cross_source"]), strict=True):
+            if figures and math.isfinite(figures["accuracy"]):
+                groups.setdefault(name_of(run), []).append(figures["accuracy"])
+    shown = {title: groups for title, groups in values.items() if groups}
+    if shown:
+        out.append(("Final accuracy, a dot a run", plots.final_figures(shown, starts=starts)))
     return out
 
 
@@ -316,15 +299,20 @@ def write_docs_page(runs: Sequence[StudyRun], file: Path, images: Path, about: M
     summaries = [summarise(run) for run in runs]
     parts = ["# Transfer learning: what the starts bring\n",
              "Written by `maskgate study transfer`; every number comes from it.\n",
-             "## What came out\n", "\n".join(f"- {line}" for line in findings(runs)) + "\n",
+             "## What came out\n",
+             "\n".join(f"- {page.markdown_text(line)}" for line in findings(runs)) + "\n",
+             "## Starts against each other\n", f"{COMPARISON_NOTE}\n",
+             page.markdown_table(*comparison_table(runs)),
              "## Table I\n", page.markdown_table(*table_1(runs, summaries)),
-             "## Which start is what\n", page.markdown_table(*starts_table(runs)), "## Plots\n"]  # fmt: skip
+             "## Which start is what\n", page.markdown_table(*starts_table(runs)),
+             "## Time to learn\n", f"{SPEED_NOTE}\n", page.markdown_table(*speed_table(runs)),
+             "## Plots\n"]  # fmt: skip
     images.mkdir(parents=True, exist_ok=True)
     for number, (caption, svg) in enumerate([*curve_plots(runs), *judging_plots(runs, summaries)], 1):
         name = f"transfer-{number}.svg"
         write_atomic(images / name, svg.encode())
         parts.append(f"![{caption}]({os.path.relpath(images / name, file.parent)})\n\n{caption}.\n")
-    parts += ["## All runs\n", page.markdown_table(*runs_table(summaries)), "## About\n",
+    parts += ["## All runs\n", f"{RUNS_NOTE}\n", page.markdown_table(*runs_table(summaries)), "## About\n",
               page.markdown_table(["", ""], list(about.items()))]  # fmt: skip
     write_atomic(file, "\n".join(parts).encode())
 

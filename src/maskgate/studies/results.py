@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -58,6 +58,11 @@ class Predictions:
         two = self.truth != _INCORRECT
         return Predictions(self.truth[two], self.probabilities[two], self.groups[two])
 
+    @property
+    def of_both_kinds(self) -> bool:
+        """Whether there are faces with a mask and bare ones: without both no curve can be drawn."""
+        return bool((self.truth == _MASK).any() and (self.truth == _NO_MASK).any())
+
 
 @dataclass(frozen=True, eq=False)
 class StudyRun:
@@ -87,6 +92,35 @@ class StudyRun:
     train: Predictions
     test: Predictions
     cross: Predictions | None
+
+
+def name_of(run: StudyRun) -> str:
+    """What a run is called in tables; runs that differ by their seed only share it."""
+    strategy = "" if run.strategy == "finetune" else f", {run.strategy}"
+    return f"{run.start}, {run.architecture}{strategy}"
+
+
+def grouped(runs: Sequence[StudyRun]) -> dict[str, list[StudyRun]]:
+    """Runs by :func:`name_of`, in their order."""
+    groups: dict[str, list[StudyRun]] = {}
+    for run in runs:
+        groups.setdefault(name_of(run), []).append(run)
+    return groups
+
+
+def quality(test: Predictions, threshold: float) -> dict[str, float]:
+    """The paper's functional Q(f over φ(x), I_train, I_test), Sec. III-B: the share of the objects of
+    I_test that the classifier calls rightly which the method φ built from I_train.
+
+    ``test`` holds that classifier's answers for I_test. Returns ``two``: of mask and no mask, a face
+    counting as masked where P(mask) reaches ``threshold``, faces with a mask worn wrongly left out;
+    and ``three``: of all faces, by the likeliest label. In [0, 1]; NaN without such faces.
+    """
+    pair = test.pair()
+    return {
+        "two": metrics.accuracy(pair.truth == _MASK, pair.probabilities[:, _MASK] >= threshold),
+        "three": metrics.accuracy(test.truth, test.probabilities.argmax(1)),
+    }
 
 
 def figures_of(p: Predictions, threshold: float) -> dict[str, Any]:
@@ -141,8 +175,7 @@ def reached(epochs: tuple[Mapping[str, float], ...]) -> dict[str, Any]:
 def summarise(run: StudyRun) -> dict[str, Any]:
     """A run as plain values for JSON: the fields that others rely on first, then more.
 
-    The paper's quality functional Q (Sec. III-B) is ``quality``: the share of test faces that the
-    classifier built from the training faces calls rightly, for two classes and for three.
+    ``quality`` is the paper's functional :func:`quality` on the held-out faces.
     """
     train, test = figures_of(run.train, run.threshold), figures_of(run.test, run.threshold)
     cross = figures_of(run.cross, run.threshold) if run.cross is not None else None
@@ -163,7 +196,7 @@ def summarise(run: StudyRun) -> dict[str, Any]:
         "threshold": run.threshold,
         "seconds": float(sum(seconds_of(row) for row in run.epochs)),
         "reached": reached(run.epochs),
-        "quality": {"two": test["accuracy"], "three": test["accuracy_three"]},
+        "quality": quality(run.test, run.threshold),
         "train": train,
         "test": test,
     }

@@ -26,7 +26,7 @@ from maskgate.training.classifier_validation import ValidationFaces, logits_of
 from maskgate.training.distillation import Distillation, Teachers
 from maskgate.training.export import Storage
 from maskgate.training.loop import EpochDataset, LoopSettings, train
-from maskgate.training.processes import Processes, joined_processes, wait_for_all
+from maskgate.training.processes import Processes, first_ahead, joined_processes
 from maskgate.training.recipe import build, require
 from maskgate.training.runs import RunFolder
 from maskgate.training.starts import find_start, load_start
@@ -108,14 +108,11 @@ def train_classifier(
     """
     cv2.setNumThreads(1)
     require(recipe, ("architecture", "wearers_accused"), "the classifier's recipe")
+    network = network_recipe(recipe)  # before hours of finding faces
+    find_start(network.start, recipe.get("starts", {}), places.weights, network.architecture)
     run = RunFolder(output, {**recipe, "labeller": str(places.labeller)})
     with joined_processes() as processes:
-        found = output / "teacher.jsonl"
-        if processes.first:
-            data = prepare_faces(recipe, places, found)
-        wait_for_all()  # the others find the faces cut and labelled
-        if not processes.first:
-            data = prepare_faces(recipe, places, found)
+        data = first_ahead(processes, lambda: prepare_faces(recipe, places, output / "teacher.jsonl"))
         if processes.first:
             run.write_manifest(places.data, [places.data / p for p in set(data.crops.pictures)])
             write_json(output / "crops.json", data.counts())
@@ -124,7 +121,7 @@ def train_classifier(
         if processes.first:
             finish(
                 net, data.validation, data.augmentation.size, float(recipe["wearers_accused"]), output,
-                storage=network_recipe(recipe).storage, test=data.testing if len(data.test) else None,
+                storage=network.storage, test=data.testing if len(data.test) else None,
             )  # fmt: skip
 
 

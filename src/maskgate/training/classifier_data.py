@@ -11,11 +11,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import Dataset
 
+from maskgate.errors import DataError
 from maskgate.training.crops import MARGIN, SIDE, FaceCrops
 from maskgate.training.occlusion.masks import Wearing
 from maskgate.training.occlusion.paint import Painter
 from maskgate.training.photometric import vary_light, vary_sharpness
-from maskgate.types import Image
+from maskgate.types import LABELS, Image
 
 MASK, NO_MASK, INCORRECT = 0, 1, 2
 
@@ -78,7 +79,8 @@ def still_view(crop: Image, margin: float, size: int) -> Image:
 class ClassifierDataset(Dataset[tuple[Tensor, ...]]):
     """Random samples; item i of epoch e depends on nothing but (seed, e, i).
 
-    An item is ``(3, size, size)`` uint8 RGB and the class as an int64 scalar.
+    An item is ``(3, size, size)`` uint8 RGB and the class as an int64 scalar. A class that no crop
+    has is drawn only. Raises :class:`~maskgate.errors.DataError` where it cannot be.
     """
 
     def __init__(
@@ -95,6 +97,18 @@ class ClassifierDataset(Dataset[tuple[Tensor, ...]]):
         self._pools = [self._pool(crops.labels == k, every) for k in (MASK, NO_MASK, INCORRECT)]
         drawable = (crops.labels == NO_MASK) & ~np.isnan(crops.landmarks).any((1, 2)) & (crops.sizes >= 24)
         self._bare = self._pool(drawable, every)
+        for label, share in enumerate(augmentation.shares):
+            can_be_drawn = self._drawn[label] > 0 and len(self._bare[0])
+            if share > 0 and not len(self._pools[label][0]) and not can_be_drawn:
+                raise DataError(
+                    f"no face to learn from is labelled {LABELS[label]}; add some, or put 0 in its place in "
+                    "[augmentation] shares"
+                )
+
+    @property
+    def _drawn(self) -> tuple[float, float, float]:
+        """Share of each class that is drawn."""
+        return self.a.drawn_masks, self.a.covered, self.a.drawn_wrong
 
     def _pool(
         self, member: NDArray[np.bool_], every: NDArray[np.float64]
@@ -118,8 +132,8 @@ class ClassifierDataset(Dataset[tuple[Tensor, ...]]):
         """One augmented view ``(size, size, 3)`` and its class."""
         a = self.a
         label = int(rng.choice(3, p=a.shares))
-        drawn = (a.drawn_masks, a.covered, a.drawn_wrong)[label]
-        pool, weight = self._bare if rng.random() < drawn else self._pools[label]
+        draws = rng.random() < self._drawn[label] or not len(self._pools[label][0])
+        pool, weight = self._bare if draws and len(self._bare[0]) else self._pools[label]
         i = int(rng.choice(pool, p=weight))
         crop = self.crops.images[i]
         if pool is self._bare[0]:

@@ -12,6 +12,7 @@ import numpy as np
 import onnxruntime as ort
 from numpy.typing import NDArray
 
+from maskgate.errors import DataError
 from maskgate.evaluation.matching import SMALLEST
 from maskgate.training.classifier_data import ClassifierAugmentation, ClassifierDataset, still_view
 from maskgate.training.classifier_validation import ValidationFaces, validation_faces
@@ -72,8 +73,14 @@ class ClassifierData:
 
     @cached_property
     def validation(self) -> ValidationFaces:
-        """What a run is judged by after each epoch."""
-        return self._judging(self.crops.select(self._judges(VALIDATION)), limit=300)
+        """What a run is judged by after each epoch. Raises
+        :class:`~maskgate.errors.DataError` where it is nothing."""
+        judges = self._judges(VALIDATION)
+        if not judges.any():
+            raise DataError(
+                "no labelled face is on the validation side; add pictures, or give a larger 'validation'"
+            )
+        return self._judging(self.crops.select(judges), limit=300)
 
     @cached_property
     def testing(self) -> ValidationFaces:

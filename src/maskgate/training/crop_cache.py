@@ -31,8 +31,9 @@ def cached_faces(
 ) -> FaceCrops:
     """As :func:`~maskgate.training.crops.cut_faces`, from ``cache`` where it has been done before.
 
-    The key covers the sources, their pictures (name, size and time of change), the faces found,
-    the corrections, and how faces are cut. Images are mapped, not read: processes share them.
+    The key covers the sources, their pictures and the boxes drawn in scenes (name, size and time of
+    change of the files), the faces found, the corrections, and how faces are cut. Images are mapped,
+    not read: processes share them.
     """
     key = crops_key(sources, root, found, corrections)
     folder = cache / f"crops-{key[:16]}"
@@ -41,14 +42,18 @@ def cached_faces(
         part = cache / f".crops-{key[:16]}.{os.getpid()}"
         shutil.rmtree(part, ignore_errors=True)
         part.mkdir(parents=True)
-        for name in _ARRAYS:
-            np.save(part / f"{name}.npy", getattr(crops, name))
-        (part / "pictures.json").write_text(json.dumps(crops.pictures))
-        about = {"sha256": key, "version": VERSION, "side": SIDE, "margin": MARGIN,
-                 "sources": [asdict(s) for s in sources], "faces": len(crops)}  # fmt: skip
-        (part / "made-of.json").write_text(json.dumps(about, indent=2, default=dict))
-        shutil.rmtree(folder, ignore_errors=True)
-        os.replace(part, folder)
+        try:
+            for name in _ARRAYS:
+                np.save(part / f"{name}.npy", getattr(crops, name))
+            (part / "pictures.json").write_text(json.dumps(crops.pictures))
+            about = {"sha256": key, "version": VERSION, "side": SIDE, "margin": MARGIN,
+                     "sources": [asdict(s) for s in sources], "faces": len(crops)}  # fmt: skip
+            (part / "made-of.json").write_text(json.dumps(about, indent=2, default=dict))
+            if not (folder / "made-of.json").is_file():  # else another run was quicker
+                shutil.rmtree(folder, ignore_errors=True)
+                os.replace(part, folder)
+        finally:
+            shutil.rmtree(part, ignore_errors=True)
     images = np.load(folder / "images.npy", mmap_mode="r")
     small = {name: np.load(folder / f"{name}.npy") for name in _ARRAYS[1:]}
     return FaceCrops(images=images, pictures=json.loads((folder / "pictures.json").read_text()), **small)
@@ -65,7 +70,8 @@ def crops_key(
     for source in sources:
         # where a picture is split to, or how sure a model must be, changes no crop
         digest.update(json.dumps([source.path, source.kind, dict(source.labels or {}), source.bare]).encode())
-        for file in source.files(root):
+        drawn = [root / source.path / "annotations.json"] if source.kind == "scenes" else []
+        for file in [*(f for f in drawn if f.is_file()), *source.files(root)]:
             name, about = str(file.relative_to(root)), file.stat()
             digest.update(f"{name} {about.st_size} {about.st_mtime_ns}".encode())
             digest.update(str(corrections.get(name, "as it is")).encode())

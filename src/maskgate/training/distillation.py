@@ -59,8 +59,18 @@ class Teachers:
                 raise DataError(f"[distil] names the teacher {name}, which is no ONNX network") from error
 
     def log_probabilities(self, x: Tensor) -> Tensor:
-        """``(N, 3)`` logarithms of what the teachers say together of ``(N, 3, S, S)`` uint8 crops."""
+        """``(N, 3)`` logarithms of what the teachers say together of ``(N, 3, S, S)`` uint8 crops.
+
+        Raises :class:`~maskgate.errors.DataError` where a teacher takes crops of another size.
+        """
         crops = np.ascontiguousarray(x.cpu().numpy().transpose(0, 2, 3, 1))
+        for name, session in zip(self.settings.teachers, self.sessions, strict=True):
+            side = session.get_inputs()[0].shape[1]
+            if side != crops.shape[1]:
+                raise DataError(
+                    f"[distil] names the teacher {name}, which takes crops of {side} pixels, not "
+                    f"{crops.shape[1]}; give one trained with the same size"
+                )
         logs = [
             np.log(np.maximum(s.run(None, {s.get_inputs()[0].name: crops})[0], 1e-7)) for s in self.sessions
         ]

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -32,7 +34,8 @@ from maskgate.training.face_labels import read_face_labels
 from maskgate.training.labelling import label_with_own_detector
 from maskgate.training.loop import EpochDataset, LoopSettings, Task, train
 from maskgate.training.photometric import vary_light, vary_sharpness
-from maskgate.training.recipe import Source, build
+from maskgate.training.processes import first_ahead, joined_processes
+from maskgate.training.recipe import Source, build, require
 from maskgate.training.runs import RunFolder
 from maskgate.training.splits import TRAINING, VALIDATION, split_faces
 from maskgate.training.starts import find_start, load_start
@@ -200,12 +203,11 @@ def teacher_embeddings(crops: FaceCrops, file: Path, cache: Path, batch: int = 3
     """``(N, D)`` embeddings of length 1 by an ONNX face network that takes RGB 112×112 in 0 to 255.
 
     Each face is aligned by its five landmarks (ArcFace's template) and seen mirrored too. Kept in
-    ``cache``.
+    ``cache``, with a hash beside it of the faces that they are of.
     """
-    if cache.is_file():
-        kept = np.asarray(np.load(cache), np.float32)
-        if len(kept) == len(crops):
-            return kept
+    key, note = _faces_key(crops), cache.with_suffix(".sha256")
+    if cache.is_file() and note.is_file() and note.read_text() == key:
+        return np.asarray(np.load(cache), np.float32)
     if not file.is_file():
         raise DataError(f"{file} is missing; check --weights and the recipe's teacher")
     options = ort.SessionOptions()
@@ -231,8 +233,19 @@ def teacher_embeddings(crops: FaceCrops, file: Path, cache: Path, batch: int = 3
     embeddings = np.asarray(embeddings / np.linalg.norm(embeddings, axis=1, keepdims=True), np.float32)
     data = io.BytesIO()
     np.save(data, embeddings)
+    note.unlink(missing_ok=True)  # never beside the embeddings of other faces
     write_atomic(cache, data.getvalue())
+    write_atomic(note, key.encode())
     return embeddings
+
+
+def _faces_key(crops: FaceCrops) -> str:
+    """Of faces in their order; a few of their pixels stand for all."""
+    digest = hashlib.sha256()
+    digest.update(json.dumps(list(crops.pictures)).encode())
+    digest.update(crops.landmarks.tobytes())
+    digest.update(np.ascontiguousarray(crops.images[:, ::16, ::16]).tobytes())
+    return digest.hexdigest()
 
 
 def _whole(image: Image) -> NDArray[np.float32]:
@@ -253,50 +266,76 @@ def train_backbone(
     Raises :class:`~maskgate.errors.DataError` on a recipe or data that cannot be used.
     """
     cv2.setNumThreads(1)
-    run = RunFolder(output, {**recipe, "loss": loss})
-    sources = [build(Source, table, "[[source]]") for table in recipe["source"]]
+    require(recipe, ("architecture", "teacher") if loss == "distil" else ("architecture",), "the recipe")
+    architecture = str(recipe["architecture"])
     view = build(EmbeddingView, recipe.get("view", {}), "[view]")
-    known = read_face_labels(places.face_labels) if places.face_labels else {}
-    faces = label_with_own_detector(sources, places.data, output / "teacher.jsonl", known)
-    crops = cached_faces(sources, places.data, faces, {}, places.cache)
-    crops = crops.select(~np.isnan(crops.landmarks).any((1, 2)) & (crops.sizes >= 32))
-    seed = int(recipe["seed"])
-    sides = split_faces(crops, sources, float(recipe["validation"]), 0.0, seed)
-    run.write_manifest(places.data, [places.data / p for p in set(crops.pictures)])
-
+    start, file = find_start(str(recipe["start"]), recipe.get("starts", {}), places.weights, architecture)
+    teacher = (
+        find_start(str(recipe["teacher"]), {}, places.weights, architecture)[1] if loss == "distil" else None
+    )
     loop_table = dict(recipe["loop"])
     samples = int(loop_table.pop("samples"))
     settings = replace(build(LoopSettings, loop_table, "[loop]"), threads=threads, workers=workers)
-    architecture = str(recipe["architecture"])
-    start, file = find_start(str(recipe["start"]), recipe.get("starts", {}), places.weights, architecture)
+    seed = int(recipe["seed"])
     torch.manual_seed(seed)
     backbone = create_backbone(architecture, view.size, start.stride_in)
     if file is not None:
         load_start(backbone, file)
-    task: Task
-    if loss == "distil":
-        teacher = find_start(str(recipe["teacher"]), {}, places.weights, architecture)[1]
-        assert teacher is not None
-        targets = teacher_embeddings(crops, teacher, output / "targets.npy")
-        held = np.flatnonzero(sides == VALIDATION)[:2000]
-        learnt = crops.select(sides == TRAINING)
-        dataset = FaceDataset(learnt, targets[sides == TRAINING], view, samples, seed)
-        task = DistilTask(
-            Distilled(backbone, targets.shape[1]), dataset, _views(crops, held, view), targets[held]
-        )
-    else:
-        task = _arcface(backbone, crops, recipe, view, samples, seed)
-    if torch.cuda.is_available():
-        task.model.cuda()
-    trained = train(task, settings, run, seed=seed).cpu()
-    state = {k: v.contiguous() for k, v in trained.get_submodule("backbone").state_dict().items()}
-    write_atomic(output / "backbone.safetensors", save(state))
-    about = {"architecture": architecture, "start": recipe["start"], "loss": loss, "faces": len(crops)}
-    write_json(output / "about.json", about)
+    run = RunFolder(output, {**recipe, "loss": loss})
+    sources = [build(Source, table, "[[source]]") for table in recipe["source"]]
+
+    with joined_processes() as processes:
+        crops = first_ahead(processes, lambda: _known_faces(sources, places, output))
+        if processes.first:
+            run.write_manifest(places.data, [places.data / p for p in set(crops.pictures)])
+        task: Task
+        if teacher is not None:
+            targets = first_ahead(
+                processes, lambda: teacher_embeddings(crops, teacher, output / "targets.npy")
+            )
+            sides = split_faces(crops, sources, float(recipe["validation"]), 0.0, seed)
+            task = _distil(backbone, crops, targets, sides, view, samples, seed)
+        else:
+            task = _arcface(backbone, crops, recipe, view, samples, seed)
+        task.model.to(processes.device)
+        trained = train(task, settings, run, seed=seed).cpu()
+        if processes.first:
+            state = {k: v.contiguous() for k, v in trained.get_submodule("backbone").state_dict().items()}
+            write_atomic(output / "backbone.safetensors", save(state))
+            about = {
+                "architecture": architecture,
+                "start": recipe["start"],
+                "loss": loss,
+                "faces": len(crops),
+            }
+            write_json(output / "about.json", about)
+
+
+def _known_faces(sources: Sequence[Source], places: Places, output: Path) -> FaceCrops:
+    """The faces of all sources that can be aligned and are large enough to know someone by."""
+    known = read_face_labels(places.face_labels) if places.face_labels else {}
+    faces = label_with_own_detector(sources, places.data, output / "teacher.jsonl", known)
+    crops = cached_faces(sources, places.data, faces, {}, places.cache)
+    return crops.select(~np.isnan(crops.landmarks).any((1, 2)) & (crops.sizes >= 32))
 
 
 def _views(crops: FaceCrops, places: NDArray[np.intp], view: EmbeddingView) -> Image:
     return np.stack([still_view(crops.images[i], view.margin, view.size) for i in places])
+
+
+def _distil(
+    backbone: nn.Module, crops: FaceCrops, targets: NDArray[np.float32], sides: NDArray[np.int64],
+    view: EmbeddingView, samples: int, seed: int,
+) -> DistilTask:  # fmt: skip
+    held, learnt = np.flatnonzero(sides == VALIDATION)[:2000], sides == TRAINING
+    if len(held) < 2 or not learnt.any():
+        raise DataError(
+            f"of {len(crops)} faces {len(held)} are held out and {int(learnt.sum())} learnt from; "
+            "add pictures, or change 'validation'"
+        )
+    dataset = FaceDataset(crops.select(learnt), targets[learnt], view, samples, seed)
+    net = Distilled(backbone, targets.shape[1])
+    return DistilTask(net, dataset, _views(crops, held, view), targets[held])
 
 
 def _arcface(

@@ -115,8 +115,8 @@ def train(
     ``stop`` is asked after each step; where it says True the state is saved and the loop ends. In
     the run's folder ``tensorboard/`` the same curves lie as in ``curves.csv``.
 
-    Raises :class:`~maskgate.errors.DataError` where an epoch has fewer samples than a batch, or a
-    batch does not divide by the number of processes.
+    Raises :class:`~maskgate.errors.DataError` where an epoch has fewer samples than a batch, a batch
+    does not divide by the number of processes, or ``patience`` has no ``val_loss`` to go by.
     """
     with joined_processes() as processes:
         try:
@@ -225,6 +225,10 @@ class _Training:
         self.average.eval()
         if self.processes.first:
             row |= {f"val_{k}": v for k, v in self.task.evaluate(self.average.module).items()}
+            if settings.patience and "val_loss" not in row:
+                raise DataError(
+                    "[loop] has patience, but this training's validation gives no loss; leave it out"
+                )
             # in this order: a row without its checkpoint is dropped and made anew, one never written is lost
             self.folder.add_row(row)
         self._judge(float(row.get("val_loss", math.inf)))

@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import timedelta
+from typing import TypeVar
 
 import torch
 import torch.distributed as dist
 from torch import nn
+
+T = TypeVar("T")
+
+LONGEST_WAIT = timedelta(days=2)
+"""The others wait while the first one finds faces, cuts them or judges; the default is ten minutes."""
 
 
 @dataclass(frozen=True)
@@ -41,7 +48,9 @@ class Processes:
         if self.count == 1:
             return model
         ids = [self.local] if self.device.type == "cuda" else None
-        return nn.parallel.DistributedDataParallel(model, device_ids=ids)
+        # statistics of normalisation that count are the first process's own; and a network with a
+        # single buffer, in channels-last order, cannot be broadcast
+        return nn.parallel.DistributedDataParallel(model, device_ids=ids, broadcast_buffers=False)
 
     def agree(self, decision: bool) -> bool:
         """The first process's decision, in all of them."""
@@ -65,7 +74,7 @@ def joined_processes() -> Iterator[Processes]:
     own = Processes(int(os.environ["RANK"]), count, int(os.environ.get("LOCAL_RANK", "0")))
     if own.device.type == "cuda":
         torch.cuda.set_device(own.device)
-    dist.init_process_group("nccl" if own.device.type == "cuda" else "gloo")
+    dist.init_process_group("nccl" if own.device.type == "cuda" else "gloo", timeout=LONGEST_WAIT)
     try:
         yield own
     finally:
@@ -74,6 +83,17 @@ def joined_processes() -> Iterator[Processes]:
 
 def _current() -> Processes:
     return Processes(dist.get_rank(), dist.get_world_size(), int(os.environ.get("LOCAL_RANK", "0")))
+
+
+def first_ahead(processes: Processes, prepare: Callable[[], T]) -> T:
+    """What ``prepare`` returns. The first process runs it while the others wait, who then find the
+    files that it left."""
+    if processes.first:
+        prepared = prepare()
+        wait_for_all()
+        return prepared
+    wait_for_all()
+    return prepare()
 
 
 def wait_for_all() -> None:
