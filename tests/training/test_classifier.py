@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 import csv
+import itertools
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -17,15 +19,20 @@ from maskgate.alignment import CropSpec  # noqa: E402
 from maskgate.classification.quality import sharpness  # noqa: E402
 from maskgate.classification.resnet import ResNetClassifier  # noqa: E402
 from maskgate.errors import DataError  # noqa: E402
+from maskgate.nets.backbones import create_backbone  # noqa: E402
 from maskgate.nets.classifier import FaceClassifier  # noqa: E402
 from maskgate.nets.face_resnet import BLOCKS, FaceResNet  # noqa: E402
-from maskgate.training.classifier import ClassifierTask, finish, train_classifier  # noqa: E402
-from maskgate.training.classifier_data import MASK, NO_MASK  # noqa: E402
-from maskgate.training.classifier_setup import Places  # noqa: E402
+from maskgate.training.classifier import ClassifierTask, finish, run_recipe, train_classifier  # noqa: E402
+from maskgate.training.classifier_data import MASK, NO_MASK, ClassifierAugmentation  # noqa: E402
+from maskgate.training.classifier_setup import ClassifierData, Places  # noqa: E402
 from maskgate.training.classifier_validation import ValidationFaces  # noqa: E402
+from maskgate.training.crops import FaceCrops  # noqa: E402
 from maskgate.training.loop import LoopSettings, train  # noqa: E402
-from maskgate.training.recipe import read_recipe  # noqa: E402
+from maskgate.training.occlusion.shares import OcclusionShares  # noqa: E402
+from maskgate.training.recipe import Source, read_recipe  # noqa: E402
 from maskgate.training.runs import RunFolder  # noqa: E402
+from maskgate.training.splits import TRAINING, VALIDATION  # noqa: E402
+from maskgate.training.strategies import Strategy  # noqa: E402
 from maskgate.types import LABELS  # noqa: E402
 
 RECIPES = Path(__file__).resolve().parents[2] / "recipes"
@@ -177,4 +184,109 @@ def test_recipe_of_another_network(tmp_path: Path, name: str) -> None:
         train_classifier(
             recipe, Places(tmp_path, tmp_path, (tmp_path,), tmp_path), tmp_path / "run", threads=1, workers=1
         )
+    assert not (tmp_path / "run").exists()
+
+
+STAGES = ["stage1", "stage2", "stage3", "fc"]  # of mobilenet025, from the input on
+
+
+@pytest.fixture
+def twelve(noise_crops: Callable[..., FaceCrops]) -> ClassifierData:
+    """Noise of each class; eight to learn from."""
+    sides = np.array([TRAINING] * 8 + [VALIDATION] * 4)
+    a = ClassifierAugmentation(size=64)
+    sources = [Source("a", "crops", labels={"m": "mask"})]
+    crops = noise_crops([0, 1, 2, 0, 1, 2, 0, 1, 0, 1, 2, 1])
+    return ClassifierData(crops, sides, sources, a, 1, None, OcclusionShares(), (), ())
+
+
+def parts(state: dict[str, torch.Tensor]) -> dict[str, dict[str, torch.Tensor]]:
+    return {s: {k: v for k, v in state.items() if k.startswith((f"backbone.{s}.", f"{s}."))} for s in STAGES}
+
+
+def changed(before: dict[str, torch.Tensor], after: dict[str, torch.Tensor]) -> list[str]:
+    """Stages of which any bit has changed, statistics of normalisation included."""
+    one, other = parts(before), parts(after)
+    return [s for s in STAGES if any(not torch.equal(one[s][k], other[s][k]) for k in one[s])]
+
+
+def test_fixed_features(twelve: ClassifierData, tmp_path: Path) -> None:
+    """After a whole run, averaged weights and all, the backbone is what it was, to the bit."""
+    start = tmp_path / "start.pth"
+    torch.manual_seed(4)
+    torch.save(create_backbone("mobilenet025").state_dict(), start)
+    recipe = {
+        "architecture": "mobilenet025", "start": str(start), "strategy": "frozen", "seed": 1,
+        "loop": {"epochs": 3, "samples": 16, "batch": 8, "warm_up": 1, "decay": 0.1, "average": 0.7},
+    }  # fmt: skip
+    places = Places(tmp_path, tmp_path, (), tmp_path)
+    states = {}
+    for strategy in ("frozen", "finetune"):
+        run = RunFolder(tmp_path / strategy, {})
+        own = recipe | {"strategy": strategy}
+        net = run_recipe(own, twelve, places, run, threads=1, workers=0, quiet=True)
+        states[strategy] = net.state_dict()
+    before = {f"backbone.{k}": v for k, v in torch.load(start, weights_only=True).items()}
+    torch.manual_seed(1)
+    fresh = FaceClassifier(create_backbone("mobilenet025")).state_dict()
+    before |= {k: fresh[k] for k in ("fc.weight", "fc.bias")}
+    assert changed(before, states["frozen"]) == ["fc"]
+    assert changed(before, states["finetune"]) == STAGES
+
+
+class Watched(ClassifierTask):
+    """Notes the weights as each epoch begins."""
+
+    def __init__(self, data: ClassifierData, epochs: int) -> None:
+        torch.manual_seed(2)
+        net = FaceClassifier(create_backbone("mobilenet025"), dropout=0.3)
+        dataset = data.dataset(16, 1)
+        super().__init__(net, dataset, data.validation, 0.02, Strategy.GRADUAL, epochs)
+        self.seen: list[dict[str, torch.Tensor]] = []
+
+    def begin_epoch(self, epoch: int) -> None:
+        super().begin_epoch(epoch)
+        self.seen.append({k: v.clone() for k, v in self.net.state_dict().items()})
+
+
+def test_gradual_run_opens_one_part_after_the_other_and_goes_on_exactly(
+    twelve: ClassifierData, tmp_path: Path
+) -> None:
+    settings = LoopSettings(
+        epochs=6, batch=4, rate=1e-2, warm_up=2, bfloat16=False, workers=0, head=("fc.",), head_rate=2.0
+    )
+
+    def go(folder: str, stop: int = 0) -> Watched:
+        task, calls = Watched(twelve, 6), itertools.count(1)
+        train(task, settings, RunFolder(tmp_path / folder, {}), seed=3, quiet=True,
+              stop=lambda: next(calls) == stop)  # fmt: skip
+        return task
+
+    seen = go("whole").seen
+    opened = [changed(a, b) for a, b in itertools.pairwise(seen)]
+    assert opened == [STAGES[3:], STAGES[2:], STAGES[1:], STAGES, STAGES]
+    for stop in (3, 4, 6, 11):  # within an epoch and at its end; four steps each
+        go(f"parts{stop}", stop)
+        assert not (tmp_path / f"parts{stop}" / "model.safetensors").exists()
+        go(f"parts{stop}")
+        for name in ("model.safetensors", "figures.json"):
+            whole = (tmp_path / "whole" / name).read_bytes()
+            assert (tmp_path / f"parts{stop}" / name).read_bytes() == whole, (stop, name)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"architecture": "resnet19"}, "no architecture 'resnet19'"),
+        ({"strategy": "thaw"}, "use finetune, frozen, gradual"),
+        ({"start": "gone"}, "'gone' needs the file gone"),
+        ({"storage": "int4"}, "storage = 'int4'"),
+    ],
+)
+def test_networks_that_cannot_be(tmp_path: Path, change: dict[str, str], words: str) -> None:
+    """Said before any face is looked for."""
+    recipe = read_recipe(RECIPES / "classifier.toml") | change
+    places = Places(RECIPES, tmp_path / "nowhere", (tmp_path,), tmp_path / "crops")
+    with pytest.raises(DataError, match=words):
+        train_classifier(recipe, places, tmp_path / "run", threads=1, workers=0)
     assert not (tmp_path / "run").exists()

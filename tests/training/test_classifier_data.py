@@ -9,6 +9,7 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from maskgate.alignment import CropSpec  # noqa: E402
+from maskgate.errors import DataError  # noqa: E402
 from maskgate.training import classifier_data  # noqa: E402
 from maskgate.training.classifier_data import (  # noqa: E402
     INCORRECT,
@@ -243,3 +244,27 @@ def test_sizes_of_the_view_follow_the_settings() -> None:
     a = replace(ClassifierAugmentation(), size=72)
     data = ClassifierDataset(stripes([MASK, NO_MASK, INCORRECT]), 1, a, Painter(), 0)
     assert data[0][0].shape == (3, 72, 72)
+
+
+class TestClassesThatNobodyHas:
+    """A folder of two classes is what most people have."""
+
+    def test_it_is_drawn(self) -> None:
+        data = ClassifierDataset(stripes([MASK, NO_MASK]), 0, ClassifierAugmentation(size=64), Painter(), 0)
+        rng = np.random.default_rng(0)
+        assert {data.sample(rng)[1] for _ in range(60)} == {MASK, NO_MASK, INCORRECT}
+
+    def test_it_is_left_out(self) -> None:
+        a = ClassifierAugmentation(size=64, shares=(0.5, 0.5, 0.0), drawn_wrong=0.0)
+        data = ClassifierDataset(stripes([MASK, NO_MASK]), 0, a, Painter(), 0)
+        rng = np.random.default_rng(0)
+        assert {data.sample(rng)[1] for _ in range(60)} == {MASK, NO_MASK}
+
+    @pytest.mark.parametrize(
+        ("labels", "drawn_wrong", "missing"),
+        [([MASK, NO_MASK], 0.0, "incorrect"), ([MASK, INCORRECT], 0.45, "no_mask"), ([MASK], 1.0, "no_mask")],
+    )
+    def test_it_can_not_be_made(self, labels: list[int], drawn_wrong: float, missing: str) -> None:
+        a = ClassifierAugmentation(size=64, drawn_wrong=drawn_wrong)
+        with pytest.raises(DataError, match=rf"labelled {missing}; add some, or put 0 in its place"):
+            ClassifierDataset(stripes(labels), 0, a, Painter(), 0)

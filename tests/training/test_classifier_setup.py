@@ -10,11 +10,14 @@ torch = pytest.importorskip("torch")
 
 from torch import Tensor, nn  # noqa: E402
 
+from maskgate.errors import DataError  # noqa: E402
 from maskgate.training.classifier_data import INCORRECT, MASK, NO_MASK, ClassifierAugmentation  # noqa: E402
-from maskgate.training.classifier_setup import pseudo_labels  # noqa: E402
+from maskgate.training.classifier_setup import ClassifierData, pseudo_labels  # noqa: E402
 from maskgate.training.crops import SIDE, UNKNOWN, FaceCrops  # noqa: E402
 from maskgate.training.export import export_onnx  # noqa: E402
+from maskgate.training.occlusion.shares import OcclusionShares  # noqa: E402
 from maskgate.training.recipe import Source  # noqa: E402
+from maskgate.training.splits import TEST, TRAINING, VALIDATION  # noqa: E402
 
 SMALL = ClassifierAugmentation(size=64)
 
@@ -42,3 +45,31 @@ def test_pseudo_labels(tmp_path: Path, noise_crops: MakeCrops) -> None:
     assert named.labels.tolist() == [MASK, NO_MASK, INCORRECT, MASK]  # what had a label keeps it
     assert crops.labels.tolist() == [UNKNOWN] * 3 + [INCORRECT] + [UNKNOWN] * 2
     assert np.array_equal(named.images[3], crops.images[4])
+
+
+def faces(crops: FaceCrops, sides: list[int], sources: list[Source]) -> ClassifierData:
+    shares = OcclusionShares()
+    return ClassifierData(crops, np.array(sides), sources, SMALL, 1, None, shares, (), ())
+
+
+def test_who_judges(noise_crops: MakeCrops) -> None:
+    """Held-out faces that people labelled, unless they are tiny."""
+    crops = noise_crops([MASK, NO_MASK, MASK, NO_MASK, MASK, NO_MASK])
+    crops.sources[3] = 1
+    crops.sizes[2] = 12
+    sources = [Source("a", "photos", labels={"m": "mask"}), Source("b", "photos", confident=0.9)]
+    data = faces(crops, [VALIDATION, VALIDATION, VALIDATION, VALIDATION, TEST, TRAINING], sources)
+    real = data.validation.kinds == 0
+    assert data.validation.labels[real].tolist() == [MASK, NO_MASK]
+    assert data.test.pictures == ["4.jpg"]
+    assert data.learnt.pictures == ["5.jpg"]
+    lines = ["picture,label,side", "0.jpg,mask,validation", "1.jpg,no_mask,validation"]
+    assert data.table().splitlines()[:3] == lines
+    counts = {"a": {"mask": 3, "no_mask": 2, "incorrect": 0}, "b": {"mask": 0, "no_mask": 1, "incorrect": 0}}
+    assert data.counts() == counts
+
+
+def test_nobody_judges(noise_crops: MakeCrops) -> None:
+    data = faces(noise_crops([MASK, NO_MASK]), [TRAINING, TRAINING], [Source("a", "crops", bare=(".",))])
+    with pytest.raises(DataError, match="no labelled face is on the validation side"):
+        _ = data.validation

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import os
 from dataclasses import replace
 from pathlib import Path
@@ -105,3 +106,37 @@ def test_a_cache_that_was_never_finished(root: Path, found: dict[str, Faces], tm
     (folder / "images.npy").unlink()  # it is mapped: no writing into it
     (folder / "images.npy").write_bytes(b"half")
     assert np.array_equal(cached_faces(SOURCES, root, found, {}, cache).images, whole.images)
+
+
+def test_boxes_drawn_in_scenes_are_part_of_the_key(tmp_path: Path, astronaut: np.ndarray) -> None:
+    """Their labels come from the annotations alone."""
+    (tmp_path / "s" / "images").mkdir(parents=True)
+    cv2.imwrite(str(tmp_path / "s" / "images" / "a.png"), astronaut[..., ::-1])
+    categories = [{"id": 1, "name": "mask"}, {"id": 2, "name": "no_mask"}]
+    images = [{"id": 1, "file_name": "a.png", "width": 512, "height": 512}]
+    sources, nobody = [Source("s", "scenes")], {"s/images/a.png": Faces.empty()}
+    labels = []
+    for category in (1, 2):
+        box = {"id": 1, "image_id": 1, "category_id": category, "bbox": [179, 58, 92, 119]}
+        content = {"images": images, "categories": categories, "annotations": [box]}
+        (tmp_path / "s" / "annotations.json").write_text(json.dumps(content, indent=category))
+        labels += cached_faces(sources, tmp_path, nobody, {}, tmp_path / "cache").labels.tolist()
+    assert labels == [0, 1]
+
+
+def test_a_failed_one_leaves_nothing(
+    root: Path, found: dict[str, Faces], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cache, save = tmp_path / "cache", np.save
+
+    def full(file: Path, values: np.ndarray) -> None:
+        if "labels" in file.name:
+            raise OSError(28, "No space left on device")
+        save(file, values)
+
+    monkeypatch.setattr(np, "save", full)
+    with pytest.raises(OSError, match="No space"):
+        cached_faces(SOURCES, root, found, {}, cache)
+    assert list(cache.iterdir()) == []
+    monkeypatch.undo()
+    assert len(cached_faces(SOURCES, root, found, {}, cache)) == 2

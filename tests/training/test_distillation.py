@@ -90,3 +90,10 @@ def test_gradients_go_to_the_pupil(teachers: list[FaceClassifier], tmp_path: Pat
 def test_impossible_settings(bad: dict[str, object]) -> None:
     with pytest.raises(DataError, match=r"\[distil\] wants"):
         Distillation(**({"teachers": ("a.onnx",)} | bad))  # type: ignore[arg-type]
+
+
+def test_a_teacher_of_another_size(teachers: list[FaceClassifier], tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"teacher 0\.onnx, which takes crops of 64 pixels, not 80"):
+        Teachers(Distillation(("0.onnx",)), [tmp_path]).log_probabilities(
+            torch.zeros(1, 3, 80, 80, dtype=torch.uint8)
+        )

@@ -1,16 +1,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from maskgate.errors import DataError
 from maskgate.training.classifier_data import NO_MASK
 from maskgate.training.crops import FaceCrops, cut_face
-from maskgate.training.recipe import Source
+from maskgate.training.recipe import SIDES, Source
 from maskgate.training.splits import TEST, TRAINING, VALIDATION, assign_sides, merge_groups, split_faces
 from maskgate.types import Faces
 
@@ -90,3 +91,87 @@ def test_keys_join_groups() -> None:
     merged = merge_groups(np.array([0, 1, 2, 3, 1]), ["", "x", "x", "", ""])
     assert merged[1] == merged[2] == merged[4]
     assert len(set(merged.tolist())) == 3
+
+
+@st.composite
+def collections(draw: st.DrawFn) -> tuple[list[str], list[int], list[Source]]:
+    """Names of pictures, which picture each shows, and their sources: pictures of one number are copies."""
+    together = [draw(st.sampled_from(["", "folder", "source"])) for _ in range(3)]
+    sources = [Source(f"s{k}", "crops", together=how) for k, how in enumerate(together)]
+    count = draw(st.integers(2, 30))
+    names, shown = [], []
+    for i in range(count):
+        source, folder = draw(st.integers(0, 2)), draw(st.integers(0, 2))
+        names.append(f"s{source}/f{folder}/{i:02}.jpg")
+        shown.append(draw(st.integers(0, 19)))
+    return names, shown, sources
+
+
+def of(names: list[str], shown: list[int]) -> FaceCrops:
+    """Noise that differs by the number shown, one face a picture."""
+    images = np.stack([np.random.default_rng(k).integers(0, 256, (32, 32, 3), np.uint8) for k in shown])
+    n = len(names)
+    return FaceCrops(
+        images, np.zeros((n, 5, 2), np.float32), np.ones(n, np.int64),
+        np.array([int(name[1]) for name in names]), np.full(n, 60, np.float32), names,
+    )  # fmt: skip
+
+
+def bound(names: list[str], shown: list[int], sources: list[Source]) -> list[set[int]]:
+    """Slowly: sets of pictures that are joined by being copies or by their source's wish."""
+    sets = [{i} for i in range(len(names))]
+    for i in range(len(names)):
+        for j in range(i):
+            one, other = sources[int(names[i][1])], sources[int(names[j][1])]
+            same_source = one is other and one.together == "source"
+            same_folder = one is other and one.together == "folder" and names[i][:5] == names[j][:5]
+            if shown[i] == shown[j] or same_source or same_folder:
+                joined = sets[i] | sets[j]
+                for k in joined:
+                    sets[k] = joined
+    return sets
+
+
+@settings(max_examples=60, deadline=None)
+@given(collections(), st.integers(0, 20))
+def test_what_is_bound_is_on_one_side(made: tuple[list[str], list[int], list[Source]], seed: int) -> None:
+    names, shown, sources = made
+    sides = split_faces(of(names, shown), sources, 0.3, 0.3, seed)
+    for group in bound(names, shown, sources):
+        assert len({int(sides[i]) for i in group}) == 1
+
+
+@settings(max_examples=60, deadline=None)
+@given(collections(), st.integers(0, 20), st.data())
+def test_new_pictures_move_no_old_ones(
+    made: tuple[list[str], list[int], list[Source]], seed: int, data: st.DataObject
+) -> None:
+    """Not even those that come first in a folder which is kept together."""
+    names, shown, sources = made
+    before = split_faces(of(names, shown), sources, 0.3, 0.3, seed)
+    count = data.draw(st.integers(1, 5))
+    more = [f"s{data.draw(st.integers(0, 2))}/f{data.draw(st.integers(0, 2))}/!{i}.jpg" for i in range(count)]
+    after = split_faces(of([*names, *more], [*shown, *range(100, 100 + count)]), sources, 0.3, 0.3, seed)
+    # a group's first picture decides; where copies join folders a new first one may come from the other
+    free = [len({names[i][:5] for i in group}) == 1 for group in bound(names, shown, sources)]
+    assert np.array_equal(after[: len(names)][free], before[free])
+
+
+def test_folders_of_equal_file_names_have_lots_of_their_own() -> None:
+    names = [f"s0/person{k}/{i}.jpg" for k in range(60) for i in range(2)]
+    sources = [Source("s0", "crops", together="folder")]
+    sides = split_faces(of(names, list(range(120))), sources, 0.25, 0.25, 1)
+    assert np.array_equal(sides[::2], sides[1::2])
+    shares = np.bincount(sides, minlength=3) / 120
+    assert shares[[VALIDATION, TEST]] == pytest.approx([0.25, 0.25], abs=0.15)
+
+
+@settings(max_examples=40, deadline=None)
+@given(collections(), st.sampled_from(["training", "validation", "test"]), st.integers(0, 20))
+def test_a_named_side_wins(made: tuple[list[str], list[int], list[Source]], side: str, seed: int) -> None:
+    names, shown, sources = made
+    sources[0] = replace(sources[0], side=side)
+    sides = split_faces(of(names, shown), sources, 0.3, 0.3, seed)
+    for group in bound(names, shown, sources):
+        if any(names[i].startswith("s0") for i in group):
+            assert {SIDES[sides[i]] for i in group} == {side}
