@@ -9,7 +9,9 @@ import numpy as np
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
+from maskgate.images import write_image
 from maskgate.models import InputSpec
+from maskgate.training.occlusion.hand_split import split_hands
 
 GREEN, RED, BLUE = (40, 220, 40), (220, 40, 40), (40, 40, 220)
 IDS = {"mask": 1, "no_mask": 2, "incorrect": 3}
@@ -107,6 +109,49 @@ def test_cards_are_named_with_their_hashes(call: Call, scenes: Path, add_model: 
     assert figures["classifier"] == {"name": "mine", "sha256": card.sha256}
     assert figures["detector"] is None
     assert figures["recall_mask"] == 1
+
+
+def write_hand(file: Path, skin: tuple[int, int, int] | None) -> None:
+    """A hand on white paper, or the paper alone."""
+    image = np.full((160, 120, 3), 250, np.uint8)
+    if skin is not None:
+        image[40:, 40:80] = skin
+    file.parent.mkdir(parents=True, exist_ok=True)
+    write_image(file, image)
+
+
+def test_hands_of_people_that_training_leaves_out(call: Call, paint: Call) -> None:
+    for name in ("a.png", "b.png", "c.png"):
+        paint(f"faces/{name}", (30, 10, 70, RED))
+    names = [f"h{i}.jpg" for i in range(48)]
+    rows = [f"{name},{i % 24},20" for i, name in enumerate(names)]
+    Path("data/hands").mkdir(parents=True)
+    Path("data/hands/dorsal.csv").write_text("\n".join(["imageName,id,age", *rows]), "utf-8")
+    folder = Path("data/hands/dorsal")
+    learn, kept = split_hands([folder / name for name in names], Path("data"))
+    for file in learn:
+        write_hand(file, None)
+    for file in kept:
+        write_hand(file, (200, 150, 120))
+    words = ("evaluate", "hands", "--faces", "faces", "--hands", folder, "--output")
+    result = call(*words, "hands.json")
+    assert (result.status, result.err) == (0, "")
+    figures = json.loads(Path("hands.json").read_text("utf-8"))
+    assert (figures["pictures"], figures["faces"], figures["called_mask_before"]) == (3, 3, 0)
+    assert sum(own["faces"] for own in figures["by_pose"].values()) == 3
+    assert (figures["detector"], figures["threshold"]) == ("squares", 0.5)
+    Path("some.txt").write_text("a.png\n\nc.png\n", "utf-8")
+    assert call(*words, "some.json", "--list", "some.txt").status == 0
+    assert json.loads(Path("some.json").read_text("utf-8"))["pictures"] == 2
+    for file in kept:
+        write_hand(file, None)
+    for file in learn:
+        write_hand(file, (200, 150, 120))
+    result = call(*words, "none.json")
+    assert result.status == 2
+    assert "--hands" in result.err
+    assert not Path("none.json").exists()
+    assert call(*words, "all.json", "--all-hands").status == 0
 
 
 def one_answer() -> bytes:

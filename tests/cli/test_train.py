@@ -1,12 +1,16 @@
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+
+from maskgate.images import write_image
 
 Call = Callable[..., Any]
 
@@ -65,3 +69,97 @@ def test_files_of_an_earlier_run(call: Call, places: list[str], option: str) -> 
     assert result.status == 2
     assert f"argument {option}: gone is not a file" in result.err
     assert call("train", "detector", *places, option, "gone").status == 2
+
+
+class TestBackbonesAndSuspects:
+    @pytest.mark.parametrize("network", ["backbone", "suspects"])
+    def test_a_recipe_that_is_not_toml(self, call: Call, places: list[str], network: str) -> None:
+        pytest.importorskip("torch")
+        result = call("train", network, *places)
+        assert (result.status, result.out) == (2, "")
+        assert result.err.startswith("maskgate: recipe.toml is not TOML")
+        assert not Path("run").exists()
+
+    def test_a_loss_that_is_none(self, call: Call, places: list[str]) -> None:
+        result = call("train", "backbone", *places, "--loss", "triplet")
+        assert result.status == 2
+        assert "argument --loss: invalid choice: 'triplet'" in result.err
+
+    def test_a_strategy_that_is_none(self, call: Call, places: list[str]) -> None:
+        result = call("train", "classifier", *places, "--strategy", "thaw")
+        assert result.status == 2
+        assert "argument --strategy: invalid choice: 'thaw'" in result.err
+
+
+RECIPE = """
+seed = 1
+architecture = "resnet18"
+start = "gone"
+validation = {validation}
+wearers_accused = 0.1
+[[source]]
+path = "faces"
+kind = "crops"
+{labels}
+[view]
+size = 64
+[augmentation]
+size = 64
+[loop]
+epochs = 40
+samples = 16
+batch = 8
+bfloat16 = false
+warm_up = 1
+"""
+
+
+def pictures_of_a_face(astronaut: np.ndarray, folders: dict[str, int]) -> None:
+    """The same face in other lights, moved about."""
+    rng = np.random.default_rng(0)
+    for folder, count in folders.items():
+        (Path("data/faces") / folder).mkdir(parents=True)
+        for i in range(count):
+            x, y = 150 + rng.integers(-8, 9), 35 + rng.integers(-8, 9)
+            crop = astronaut[y : y + 160, x : x + 150] * rng.uniform(0.6, 1.0, 3)
+            write_image(Path("data/faces") / folder / f"{folder}{i}.png", crop.astype(np.uint8))
+
+
+def test_options_take_the_place_of_the_recipe(call: Call, places: list[str], astronaut: np.ndarray) -> None:
+    """A backbone, then a classifier that starts from it; each in one short epoch."""
+    pytest.importorskip("torch")
+    pictures_of_a_face(astronaut, {f"p{k}": 2 for k in range(5)})
+    Path("recipe.toml").write_text(RECIPE.format(validation=0.4, labels=""))
+    words = ["--epochs", "1", "--seed", "7", "--architecture", "mobilenet025", "--threads", "1"]
+    result = call("train", "backbone", *places, *words, "--start", "scratch")
+    assert (result.status, result.out.splitlines()[-1:]) == (0, ["run/backbone.safetensors"]), result.err
+    assert Path("crops").is_dir()  # beside the run folder
+    settings = json.loads(Path("run/settings.json").read_text())
+    own = {"seed": 7, "architecture": "mobilenet025", "start": "scratch", "loss": "arcface"}
+    assert {name: settings[name] for name in own} == own
+    assert settings["loop"]["epochs"] == 1
+
+    # all pictures show one face and are on one side: two more are held out
+    rng = np.random.default_rng(1)
+    for label in ("mask", "no_mask"):
+        Path("data/judged", label).mkdir(parents=True)
+        noisy = astronaut[:, ::-1].astype(int) + rng.integers(-60, 60, astronaut.shape)
+        picture = np.clip(noisy, 0, 255).astype(np.uint8)[20:240, 200:420]
+        write_image(Path("data/judged", label, "a.png"), np.ascontiguousarray(picture))
+    labels = 'labels = { p0 = "mask", p1 = "no_mask", p2 = "mask", p3 = "no_mask", p4 = "incorrect" }'
+    judged = 'path = "judged"\nkind = "crops"\nlabels = { mask = "mask", no_mask = "no_mask" }'
+    labels += f'\n[[source]]\n{judged}\nside = "validation"'
+    Path("recipe.toml").write_text(RECIPE.format(validation=0.0, labels=labels))
+    places[-1] = "second"
+    words += ["--start", "run/backbone.safetensors", "--strategy", "frozen", "--crops", "kept"]
+    result = call("train", "classifier", *places, *words)
+    assert (result.status, result.out.splitlines()[-1:]) == (0, ["second/model.onnx"]), result.err
+    assert Path("kept").is_dir()
+    settings = json.loads(Path("second/settings.json").read_text())
+    assert (settings["strategy"], settings["start"]) == ("frozen", "run/backbone.safetensors")
+    from safetensors.numpy import load_file
+
+    start, end = load_file("run/backbone.safetensors"), load_file("second/model.safetensors")
+    counted = {n for n in start if n.endswith("num_batches_tracked")}  # begins at 0 again
+    for name in set(start) - counted:
+        assert np.array_equal(end[f"backbone.{name}"], start[name]), name

@@ -231,7 +231,7 @@ def test_paint_makes_the_class_it_is_asked_for(astronaut: np.ndarray, astronaut_
         return float(np.abs(out - crop)[part].mean())
 
     hidden = [
-        [change(label, at, s) for s in range(25)] for label in (MASK, INCORRECT) for at in (nose, mouth)
+        [change(label, at, s) for s in range(100)] for label in (MASK, INCORRECT) for at in (nose, mouth)
     ]
     right_nose, right_mouth, wrong_nose, _ = (np.median(h) for h in hidden)
     assert right_nose > 15

@@ -84,7 +84,7 @@ class TestValidationFaces:
         crops = noise_crops([MASK, NO_MASK, INCORRECT, NO_MASK, NO_MASK, NO_MASK])
         crops.landmarks[3] = np.nan  # cannot be drawn on
         crops.sizes[4] = 20  # neither can this
-        faces = validation_faces(crops, Painter(), self.hands(), SMALL, seed=1)
+        faces = validation_faces(crops, Painter(), self.hands(), SMALL, seed=3)
         assert faces.views.shape == (6 + 2 * 3, 64, 64, 3)
         assert faces.kinds.tolist() == [0] * 6 + [1, 1, 2] * 2
         assert faces.labels.tolist() == crops.labels.tolist() + [NO_MASK, INCORRECT, NO_MASK] * 2

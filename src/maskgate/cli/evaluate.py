@@ -145,6 +145,8 @@ def _run_hands(arguments: argparse.Namespace) -> int:
     for name, value in figures.items():
         if isinstance(value, float | int):
             table.add_row(name, _number(value))
+    for pose, own in report.by_pose.items():
+        table.add_row(f"called_mask_after {pose}", _number(own.called_mask))
     print_table(sys.stdout, table)
     return 0
 

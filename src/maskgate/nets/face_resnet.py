@@ -79,7 +79,9 @@ class FaceResNet(nn.Module):
 
     def __init__(self, blocks: Sequence[tuple[int, bool]] = BLOCKS, embedding: bool = False) -> None:
         super().__init__()
-        self.register_buffer("mean", torch.tensor(MEAN).view(1, 3, 1, 1), persistent=False)
+        # one dimension: as the only buffer, one of four in channels-last order cannot be broadcast to
+        # the other processes of a training
+        self.register_buffer("mean", torch.tensor(MEAN), persistent=False)
         self.conv1 = nn.Conv2d(3, 32, 7, 2)
         self.aff1 = Affine(32)
         inp, layers = 32, []
@@ -95,7 +97,7 @@ class FaceResNet(nn.Module):
         self.stages = (("conv1", "aff1"), *map(tuple, spans))
 
     def forward(self, x: Tensor) -> Tensor:
-        mean: Tensor = self.get_buffer("mean")
+        mean = self.get_buffer("mean")[:, None, None]
         x = torch.relu(self.aff1(self.conv1((x - mean) * SCALE)))
         x = F.max_pool2d(x, 3, 2)
         pooled: Tensor = self.blocks(x).mean((2, 3))

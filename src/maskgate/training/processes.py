@@ -48,9 +48,7 @@ class Processes:
         if self.count == 1:
             return model
         ids = [self.local] if self.device.type == "cuda" else None
-        # statistics of normalisation that count are the first process's own; and a network with a
-        # single buffer, in channels-last order, cannot be broadcast
-        return nn.parallel.DistributedDataParallel(model, device_ids=ids, broadcast_buffers=False)
+        return nn.parallel.DistributedDataParallel(model, device_ids=ids)
 
     def agree(self, decision: bool) -> bool:
         """The first process's decision, in all of them."""

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +9,8 @@ import numpy as np
 import pytest
 
 from maskgate.errors import DataError
-from maskgate.training.occlusion.hands import Hand, cut_out_hand, lay_hand, read_hands
+from maskgate.training.occlusion.hand_poses import HandPose, place_hands
+from maskgate.training.occlusion.hands import Hand, cut_out_hand, lay_hand, lay_hand_at, read_hands
 
 SKIN = (190, 130, 100)
 
@@ -83,13 +85,25 @@ def test_hand_covers_the_mouth_and_leaves_the_eyes(portrait: Any, hand: Hand) ->
     assert np.median(brow) < 1
 
 
-def test_hand_is_of_the_size_of_a_hand(portrait: Any, hand: Hand) -> None:
-    """3.2 to 5.6 half eye distances long, here of 30 pixels."""
-    for seed in range(30):
-        out = lay_hand(portrait.image, portrait.landmarks, hand, np.random.default_rng(seed))
-        strong = np.abs(out.astype(int) - portrait.image).max(2) > 25
-        area = strong.sum() / 30**2
-        assert 0.6 * 3.2**2 * 0.7 < area < 1.25 * 5.6**2 * 0.8
+def test_hand_is_about_as_long_as_a_face(portrait: Any) -> None:
+    """A face is about 6 half eye distances high, here of 30 pixels; the arm behind goes out of view."""
+    shape = np.zeros((150, 60), np.float32)
+    shape[:, 5:55] = 1
+    long = Hand(np.full((150, 60, 3), (60, 200, 230), np.uint8), shape)
+    fist = Hand(np.full((100, 90, 3), (60, 200, 230), np.uint8), np.ones((100, 90), np.float32))
+    assert (long.compact, fist.compact) == (False, True)
+    for hand, least, most in ((long, 4.3, 5.9), (fist, 3.3, 4.4)):
+        for seed in range(20):
+            place = place_hands(HandPose.PALM, hand.compact, np.random.default_rng(seed))[0]
+            assert least <= place.length <= most
+            straight = replace(place, x=0.0, y=-0.6, anchor=1.0, angle=0.0)  # fingertips at the brow
+            rng = np.random.default_rng(seed)
+            out = lay_hand_at(portrait.image, portrait.landmarks, hand, straight, rng)
+            rows = np.flatnonzero((np.abs(out.astype(int) - portrait.image).max(2) > 12).sum(1) > 20)
+            assert rows.min() == pytest.approx(portrait.pixels((0, -0.6))[0, 1], abs=8)
+            widths = (np.abs(out.astype(int) - portrait.image).max(2) > 12).sum(1)[140:220]
+            wanted = (50 / 150 if hand is long else 90 / 100) * place.length * 30
+            assert np.median(widths) == pytest.approx(wanted, rel=0.35)
 
 
 def test_hand_takes_on_the_light(portrait: Any, hand: Hand) -> None:
@@ -118,3 +132,94 @@ def test_same_draws_same_hand(portrait: Any, hand: Hand) -> None:
 def test_no_face_to_lay_it_on(portrait: Any, hand: Hand, points: np.ndarray) -> None:
     out = lay_hand(portrait.image, points.astype(np.float32), hand, np.random.default_rng(0))
     assert np.array_equal(out, portrait.image)
+
+
+@pytest.fixture
+def fist() -> Hand:
+    """An ellipse with an arm."""
+    cover = np.zeros((120, 100), np.float32)
+    cv2.ellipse(cover, (50, 55), (48, 55), 0, 0, 360, (1.0,), -1)
+    cover[100:, 25:75] = 1
+    return Hand(np.full((120, 100, 3), (70, 60, 50), np.uint8), cover, 1)
+
+
+@pytest.mark.parametrize("pose", list(HandPose))
+def test_every_pose(portrait: Any, fist: Hand, pose: HandPose) -> None:
+    mouth, nose, eyes = [], [], []
+    for seed in range(40):
+        rng = np.random.default_rng(seed)
+        image = portrait.image.copy()
+        # a pattern that a hand hides
+        image[::2, ::2] += 40
+        out = lay_hand(image, portrait.landmarks, fist, rng, pose=pose).astype(int)
+
+        def hidden(x: float, y: float, out: np.ndarray = out) -> bool:
+            column, row = portrait.pixels((x, y))[0].tolist()
+            part = out[row - 3 : row + 4, column - 3 : column + 4, 1]
+            return bool(part.std() < 8)
+
+        mouth.append(hidden(0.0, 1.0))
+        nose.append(hidden(0.0, 0.7))
+        eyes += [hidden(side, 0.0) for side in (-1.0, 1.0)]
+    if pose is HandPose.TOUCHING:
+        assert np.mean(mouth) < 0.3
+    else:
+        assert np.mean(mouth) > 0.9
+    if pose is HandPose.PALM:
+        assert np.mean(nose) > 0.7
+    assert np.mean(eyes) < 0.2
+
+
+def test_the_arm_leaves_the_picture_below_or_at_a_side(portrait: Any, hand: Hand) -> None:
+    for seed in range(30):
+        out = lay_hand(portrait.image, portrait.landmarks, hand, np.random.default_rng(seed))
+        changed = (np.abs(out.astype(int) - portrait.image).max(2)) > 12
+        assert not changed[:10].any()
+        assert changed[-30:].any() or changed[:, :30].any() or changed[:, -30:].any()
+
+
+@pytest.mark.parametrize("turns", range(4))
+def test_fingers_point_up(turns: int) -> None:
+    """A triangle with its tip away from the wrist, wherever the wrist was in the photograph."""
+    cover = np.zeros((100, 100), np.float32)
+    cv2.fillPoly(cover, [np.array([[50, 0], [0, 99], [99, 99]])], (1.0,))
+    turned = np.ascontiguousarray(np.rot90(cover, turns))
+    side = (1, 3, 0, 2)[turns]
+    hand = Hand(np.full((100, 100, 3), 150, np.uint8), turned, side)
+    _, up, wrist = hand.upright
+    rows = up.sum(1)
+    assert 80 < wrist <= 97
+    assert rows[5] < 15
+    assert rows[int(wrist) - 1] > 80
+    assert (rows[int(wrist) + 1 :] > 80).all()  # the arm
+
+
+@pytest.mark.parametrize(("ground", "side"), [(250, 0), (4, 1)], ids=["white", "black"])
+def test_wrist_is_found(ground: int, side: int) -> None:
+    """Such photographs mostly show it at the top, or below; one that lies across has it at a side."""
+    image = np.full((300, 200, 3), ground, np.uint8)
+    cv2.ellipse(image, (100, 150), (50, 70), 0, 0, 360, SKIN, -1)
+    hand = cut_out_hand(image)
+    assert hand is not None
+    assert hand.wrist_side == side
+    across = np.full((200, 300, 3), ground, np.uint8)
+    cv2.fillPoly(across, [np.array([[20, 100], [290, 40], [290, 160]])], SKIN)
+    lying = cut_out_hand(across)
+    assert lying is not None
+    assert lying.wrist_side == 3
+
+
+def test_hand_takes_on_the_tone_of_the_face(portrait: Any) -> None:
+    hand = Hand(np.full((120, 90, 3), (120, 130, 150), np.uint8), np.ones((120, 90), np.float32))
+    x, y = portrait.pixels((0.0, 1.0))[0]
+    skin = portrait.image[y, x].astype(float)
+    colours = []
+    for seed in range(40):
+        out = lay_hand(portrait.image, portrait.landmarks, hand, np.random.default_rng(seed))
+        colour = out[y, x].astype(float)
+        colours.append(np.abs(colour / colour.sum() - skin / skin.sum()).max())
+    assert np.median(colours) < 0.04  # the hand itself is 0.11 away
+    grey = np.repeat(portrait.image.mean(2, keepdims=True), 3, 2).astype(np.uint8)
+    for seed in range(10):
+        out = lay_hand(grey, portrait.landmarks, hand, np.random.default_rng(seed)).astype(int)
+        assert np.ptp(out, axis=2).max() <= 1

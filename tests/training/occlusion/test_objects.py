@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from maskgate.training.occlusion.hair import draw_hair
+from maskgate.training.occlusion.hands import Hand
 from maskgate.training.occlusion.objects import draw_object
 from maskgate.types import Faces
 
@@ -26,10 +27,10 @@ class TestBoth:
             changed = (drawn != astronaut).any(2)
             assert changed.any()
             y, x = np.nonzero(changed)
-            assert y.min() > 30
-            assert y.max() < 290
-            assert x.min() > 120
-            assert x.max() < 340
+            assert y.min() > 20
+            assert y.max() < 360
+            assert x.min() > 100
+            assert x.max() < 360
 
     def test_a_face_without_a_frame_stays_as_it_is(self, draw, astronaut: np.ndarray) -> None:
         points = np.full((5, 2), 100, np.float32)
@@ -53,3 +54,16 @@ def test_an_object_hides_the_mouth_and_not_the_eyes(astronaut: np.ndarray, astro
         patch = np.s_[mouth[1] - 3 : mouth[1] + 4, mouth[0] - 3 : mouth[0] + 4]
         hidden.append(np.abs(drawn[patch] - astronaut[patch]).max() > 25)
     assert np.mean(hidden) > 0.8
+
+
+def test_a_hand_holds_it_below_the_eyes(astronaut: np.ndarray, astronaut_face: Faces) -> None:
+    points = astronaut_face.landmarks[0]
+    hand = Hand(np.full((90, 60, 3), 120, np.uint8), np.ones((90, 60), np.float32))
+    below = []
+    for seed in range(25):
+        alone = draw_object(astronaut, points, np.random.default_rng(seed))
+        held = draw_object(astronaut, points, np.random.default_rng(seed), hand)
+        y, _ = np.nonzero((held != alone).any(2))
+        assert len(y) > 200
+        below.append(np.median(y) > points[3:, 1].mean())
+    assert np.mean(below) > 0.8

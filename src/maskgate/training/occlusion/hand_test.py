@@ -15,10 +15,20 @@ from maskgate.errors import DataError
 from maskgate.evaluation.matching import match_faces
 from maskgate.evaluation.metrics import bootstrap_interval
 from maskgate.training.crops import main_face
+from maskgate.training.occlusion.hand_poses import HandPose, draw_pose
 from maskgate.training.occlusion.hands import Hand, lay_hand
 from maskgate.types import LABELS, Faces, Image, Label
 
 _MASK, _INCORRECT = LABELS.index(Label.MASK), LABELS.index(Label.INCORRECT)
+
+
+@dataclass(frozen=True)
+class PoseFigures:
+    """The faces with hands in one pose, and the shares of them called so afterwards."""
+
+    faces: int
+    called_mask: float
+    called_incorrect: float
 
 
 @dataclass(frozen=True)
@@ -33,6 +43,7 @@ class HandReport:
         called_incorrect_before, called_incorrect_after: it does not, and ``incorrect`` is likeliest.
         lost_by_detector: faces that are not found any more; they are classified at their old place.
         threshold: on P(mask).
+        by_pose: the same after, by the name of the hand's pose.
     """
 
     pictures: int
@@ -44,6 +55,7 @@ class HandReport:
     called_incorrect_after: float
     lost_by_detector: float
     threshold: float
+    by_pose: dict[str, PoseFigures]
 
 
 def hand_test(
@@ -63,14 +75,16 @@ def hand_test(
     if not hands:
         raise DataError("no photograph shows a hand before a plain background; give other --hands")
     limit = classifier.threshold if threshold is None else threshold
-    before, after, lost = [], [], []
+    before, after, lost, poses = [], [], [], []
     for number, read in enumerate(images):
         image = read()
         faces = main_face(detector.detect([image])[0], doubtful=0.0)
         if len(faces):
             rng = np.random.default_rng((seed, number))
             hand = hands[int(rng.integers(len(hands)))]
-            covered = lay_hand(image, faces.landmarks[0], hand, rng)
+            pose = draw_pose(hand.compact, rng)
+            covered = lay_hand(image, faces.landmarks[0], hand, rng, pose=pose)
+            poses.append(pose)
             again = detector.detect([covered])[0]
             matching = match_faces(again.boxes, again.scores, faces.boxes, np.zeros(1, np.bool_), smallest=0)
             found = np.flatnonzero(matching.truth == 0)
@@ -93,6 +107,11 @@ def hand_test(
         called_incorrect_after=_incorrect(second, limit),
         lost_by_detector=float(np.mean(lost)),
         threshold=limit,
+        by_pose={
+            str(pose): PoseFigures(int(own.sum()), float(called[own].mean()), _incorrect(second[own], limit))
+            for pose in HandPose
+            if (own := np.array([p is pose for p in poses])).any()
+        },
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import cv2
@@ -13,15 +14,62 @@ from numpy.typing import NDArray
 from maskgate.errors import DataError
 from maskgate.training.occlusion.blending import Area, lay_over
 from maskgate.training.occlusion.geometry import FaceFrame
+from maskgate.training.occlusion.hand_poses import HandPose, Placement, draw_pose, place_hands
+from maskgate.training.occlusion.skin import Skin, blur_like
 from maskgate.types import Image
 
 
 @dataclass(frozen=True, eq=False)
 class Hand:
-    """A cut-out hand: ``rgb`` ``(H, W, 3)`` uint8 and ``cover`` ``(H, W)`` float32 in [0, 1]."""
+    """A cut-out hand: ``rgb`` ``(H, W, 3)`` uint8 and ``cover`` ``(H, W)`` float32 in [0, 1].
+
+    ``wrist_side`` says where the wrist is: 0 at the top, 1 below, 2 left, 3 right.
+    """
 
     rgb: Image
     cover: NDArray[np.float32]
+    wrist_side: int = 0
+
+    @cached_property
+    def upright(self) -> tuple[Image, NDArray[np.float32], float]:
+        """The hand with its fingers up and an arm below it: rgb, cover, and the wrist's row.
+
+        The arm goes on as the hand ends there.
+        """
+        turns = (2, 0, 1, 3)[self.wrist_side]
+        cover = self.cover
+        rim = max(round(0.03 * max(cover.shape)), 1)
+        rgb = np.ascontiguousarray(np.rot90(self.rgb, turns))
+        cover = np.ascontiguousarray(np.rot90(cover, turns))
+        long = cover.shape[0]
+        widths = cover[int(0.75 * long) : max(int(0.97 * long), int(0.75 * long) + 1)].sum(1)
+        # the last full row: a wrist that was cut off is ragged or round
+        last = int(0.75 * long) + int(np.flatnonzero(widths >= 0.85 * widths.max())[-1]) + 1
+        start = max(last - rim, 0)
+        arm = cv2.GaussianBlur(rgb[start:last].mean(0, keepdims=True).astype(np.float32), (9, 1), 0)
+        longer = round(0.8 * long)
+        arms = np.repeat(arm, longer, 0).clip(0, 255).astype(np.uint8)
+        covers = np.repeat((cover[start:last].mean(0, keepdims=True) > 0.5).astype(np.float32), longer, 0)
+        return (
+            np.concatenate([rgb[:last], arms]),
+            np.concatenate([cover[:last], covers]).astype(np.float32),
+            float(last),
+        )
+
+    @cached_property
+    def compact(self) -> bool:
+        """Whether it is a fist or the like, about as wide as long."""
+        _, cover, wrist = self.upright
+        return bool(wrist < 1.38 * cover.shape[1] and cover[: int(wrist)].mean() > 0.5)
+
+    def middle(self, along: float) -> float:
+        """Column of the upright hand's middle at a part of its length, 0 at the wrist, 1 at the
+        fingertips."""
+        _, cover, wrist = self.upright
+        row = int(np.clip(wrist * (1 - along), 0, wrist - 1))
+        line = cover[row]
+        total = float(line.sum())
+        return float((line * np.arange(len(line))).sum() / total) if total > 1 else len(line) / 2
 
 
 def cut_out_hand(photograph: Image, side: int = 200) -> Hand | None:
@@ -48,8 +96,16 @@ def cut_out_hand(photograph: Image, side: int = 200) -> Hand | None:
     if not 0.03 < stats[largest, cv2.CC_STAT_AREA] / inside.size < 0.8:
         return None
     cover = (parts == largest).astype(np.uint8)
+    wrist_side = _wrist_side(cover, usual=0 if light else 1)
     cover = cv2.morphologyEx(cover, cv2.MORPH_CLOSE, np.ones((5, 5), np.uint8))
-    cover = cv2.erode(cover, np.ones((3, 3), np.uint8))  # the rim carries the background's colour
+    if light:
+        # what shows between the fingers is shaded paper: paler than the hand
+        redness = smooth[..., 0].astype(int) - smooth[..., 2]
+        cover = cover * (redness > 0.45 * np.median(redness[cover > 0])).astype(np.uint8)
+        cover = cv2.morphologyEx(cover, cv2.MORPH_OPEN, np.ones((5, 5), np.uint8))
+    rim = 3 if light else max(3, 2 * round(0.008 * max(cover.shape)) + 3)
+    cover = cv2.erode(cover, np.ones((rim, rim), np.uint8))  # the rim carries the background's colour
+    cover = _without_small_holes(np.asarray(cover, np.uint8))
     y, x = np.nonzero(cover)
     if not len(y):
         return None
@@ -58,7 +114,29 @@ def cut_out_hand(photograph: Image, side: int = 200) -> Hand | None:
     size = (max(round(cover[box].shape[1] * scale), 1), max(round(cover[box].shape[0] * scale), 1))
     rgb = cv2.resize(photograph[box], size, interpolation=cv2.INTER_AREA)
     soft = cv2.resize(cover[box].astype(np.float32), size, interpolation=cv2.INTER_AREA)
-    return Hand(np.asarray(rgb, np.uint8), np.asarray(soft, np.float32))
+    return Hand(np.asarray(rgb, np.uint8), np.asarray(soft, np.float32), wrist_side)
+
+
+def _wrist_side(cover: NDArray[np.uint8], usual: int) -> int:
+    """Where the wrist is: 0 at the top, 1 below, 2 left, 3 right.
+
+    It is on the ``usual`` side of such photographs, unless the hand lies across or upside down.
+    """
+    y, x = np.nonzero(cover)
+    box = cover[y.min() : y.max() + 1, x.min() : x.max() + 1]
+    rim = max(round(0.06 * max(box.shape)), 1)
+    if box.shape[1] < 1.2 * box.shape[0]:
+        ends = int(box[:rim].sum()), int(box[-rim:].sum())
+        return usual if 2 * ends[usual] >= ends[1 - usual] else 1 - usual
+    return 2 if box[:, :rim].sum() > box[:, -rim:].sum() else 3
+
+
+def _without_small_holes(cover: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Shadows between bent fingers belong to the hand; what a thumb and a finger enclose does not."""
+    _, parts, stats, _ = cv2.connectedComponentsWithStats(1 - cover, connectivity=4)
+    small = stats[:, cv2.CC_STAT_AREA] < 0.015 * max(int(cover.sum()), 1)
+    small[0] = False  # the hand itself
+    return np.asarray(np.where(small[parts], 1, cover), np.uint8)
 
 
 def read_hands(files: Sequence[Path], side: int = 200) -> list[Hand]:
@@ -82,48 +160,123 @@ def lay_hand(
     rng: np.random.Generator,
     *,
     touching: bool = False,
+    pose: HandPose | None = None,
 ) -> Image:
     """A new picture with the hand over mouth, or mouth and nose, of the face; or only ``touching``
     something there, from below or from a side.
 
     ``image`` ``(H, W, 3)`` uint8 RGB, ``landmarks`` ``(5, 2)`` pixels; a face without a usable
-    frame is left as it is. The hand takes on the colour and the brightness of the face it covers,
-    more or less, since most hands at a mouth are the wearer's own.
+    frame is left as it is. ``pose`` is one that suits the hand where None. The hand takes on tone
+    and light of the face it covers, more or less, since most hands at a mouth are the wearer's own.
     """
     frame = FaceFrame.from_landmarks(landmarks)
     if frame is None:
         return image.copy()
-    if touching:
-        place = [rng.choice([-1, 1]) * rng.uniform(0.8, 1.9), rng.uniform(1.1, 2.2)]
-    else:
-        place = [rng.normal(0, 0.35), rng.uniform(0.7, 1.15)]
-    goal = frame.to_pixels(np.array([place]))[0]
-    height, width = hand.cover.shape
-    length = frame.scale * rng.uniform(3.2, 5.6)
-    scale = length / max(height, width)
-    # the wrist comes from below or from the side, seldom from above
-    angle = rng.normal(0, 50) + (180 if rng.random() < 0.85 else 0)
-    pivot = (width / 2, height * rng.uniform(0.35, 0.65))
-    matrix = np.asarray(cv2.getRotationMatrix2D(pivot, angle, scale), np.float64)
-    if rng.random() < 0.5:
-        matrix = matrix @ np.array([[-1, 0, width], [0, 1, 0], [0, 0, 1]], np.float64)
-    matrix[:, 2] += goal - matrix @ np.array([width / 2, height / 2, 1])
+    if pose is None:
+        pose = HandPose.TOUCHING if touching else draw_pose(hand.compact, rng)
+    look = _Look.draw(Skin.of_face(image, frame), rng)
+    out = image.copy()
+    mirror = bool(rng.random() < 0.5)
+    for place in place_hands(pose, hand.compact, rng):
+        _lay(out, frame, hand, place, mirror, look, rng)
+        mirror = not mirror
+    return out
+
+
+def lay_hand_at(
+    image: Image, landmarks: NDArray[np.float32], hand: Hand, place: Placement, rng: np.random.Generator
+) -> Image:
+    """A new picture with the hand at a given place; else as :func:`lay_hand`."""
+    frame = FaceFrame.from_landmarks(landmarks)
+    if frame is None:
+        return image.copy()
+    out = image.copy()
+    look = _Look.draw(Skin.of_face(image, frame), rng)
+    _lay(out, frame, hand, place, bool(rng.random() < 0.5), look, rng)
+    return out
+
+
+@dataclass(frozen=True, eq=False)
+class _Look:
+    """How the hands of one person look: their skin, how it is lit, and the sleeve if there is one."""
+
+    skin: Skin | None
+    likeness: float
+    detail: float
+    lighting: float
+    shade: float
+    shadow: float
+    sleeve: NDArray[np.float32] | None
+    cuff: float
+
+    @classmethod
+    def draw(cls, skin: Skin | None, rng: np.random.Generator) -> _Look:
+        own = rng.random() < 0.85  # else somebody else's
+        return cls(
+            skin,
+            likeness=rng.uniform(0.7, 1.0) if own else rng.uniform(0.0, 0.4),
+            detail=rng.uniform(0.55, 0.9),
+            lighting=rng.uniform(0.3, 1.0),
+            shade=float(np.clip(rng.normal(0.95, 0.1), 0.7, 1.2)),
+            shadow=rng.uniform(0.2, 0.6),
+            sleeve=rng.uniform(10, 235, 3).astype(np.float32) if rng.random() < 0.5 else None,
+            cuff=rng.uniform(-0.3, 0.02),
+        )
+
+
+def _lay(
+    image: Image, frame: FaceFrame, hand: Hand, place: Placement, mirror: bool, look: _Look,
+    rng: np.random.Generator,
+) -> None:  # fmt: skip
+    """Lays one hand into ``image``, in place."""
+    rgb, cover, wrist = hand.upright
+    height, width = cover.shape
+    scale = place.length * frame.scale / wrist
+    roll = np.arctan2(frame.right[1], frame.right[0]) + np.deg2rad(place.angle)
+    cos, sin = np.cos(roll) * scale, np.sin(roll) * scale
+    turn = np.array([[cos, -sin], [sin, cos]]) @ np.diag([-1.0 if mirror else 1.0, 1.0])
+    anchor = np.array([hand.middle(place.anchor), wrist * (1 - place.anchor)])
+    goal = frame.to_pixels(np.array([[place.x, place.y]]))[0]
+    matrix = np.column_stack([turn, goal - turn @ anchor])
     ends = np.array([[0, 0, 1], [width, 0, 1], [0, height, 1], [width, height, 1]]) @ matrix.T
     area = Area.around(image, ends)
     if area is None:
-        return image.copy()
+        return
     part = area.cut(image)
     matrix[:, 2] -= area.corner
-    size = (part.shape[1], part.shape[0])
-    rgb = cv2.warpAffine(hand.rgb, matrix, size, flags=cv2.INTER_AREA).astype(np.float32)
-    cover = cv2.warpAffine(hand.cover, matrix, size, flags=cv2.INTER_LINEAR)
-    inside = cover > 0.5
-    if inside.any():
-        own, face = rgb[inside].mean(0), part[inside].mean(0)
-        gain = face / np.maximum(own, 8)
-        gain = np.clip(0.5 * (gain + gain.mean()), 0.3, 2.2)  # full matching would tint the hand
-        rgb = rgb * (1 + rng.uniform(0.3, 1.0) * (gain - 1))
-    out = image.copy()
-    layer = np.clip(rgb, 0, 255).astype(np.float32)
-    area.put(out, lay_over(part, layer, cover.astype(np.float32), shadow=rng.uniform(0.2, 0.6)))
-    return out
+    shape, size = (part.shape[0], part.shape[1]), (part.shape[1], part.shape[0])
+    warped = cv2.warpAffine(rgb, matrix, size, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    layer: NDArray[np.float32] = np.asarray(warped, np.float32)
+    soft = np.asarray(cv2.warpAffine(cover, matrix, size, flags=cv2.INTER_LINEAR), np.float32)
+    inside = soft > 0.5
+    if not inside.any():
+        return
+    if look.skin is not None:
+        layer = look.skin.tint(layer, inside, look.likeness, look.detail)
+    if look.sleeve is not None:
+        layer = _sleeve(layer, matrix, wrist, look)
+    if look.skin is not None:
+        light = look.shade * look.skin.light(shape, area.corner, look.lighting)
+        layer = np.asarray(layer * light[..., None], np.float32)
+    layer = blur_like(layer, inside, part, rng)
+    area.put(image, lay_over(part, np.clip(layer, 0, 255).astype(np.float32), soft, shadow=look.shadow))
+
+
+def _sleeve(
+    layer: NDArray[np.float32], matrix: NDArray[np.float64], wrist: float, look: _Look
+) -> NDArray[np.float32]:
+    """``layer`` with cloth over the arm. ``matrix`` ``(2, 3)`` takes the upright hand there."""
+    back = np.linalg.inv(matrix[:, :2])
+    height, width = layer.shape[:2]
+    offset = back @ matrix[:, 2]
+    # places along the arm, 0 at the wrist and negative beyond it
+    along = 1 - (back[1, 0] * np.arange(width) + back[1, 1] * np.arange(height)[:, None] - offset[1]) / wrist
+    assert look.sleeve is not None
+    green = layer[..., 1:2]
+    cloth = look.sleeve * (0.6 + green * np.float32(0.4 / max(float(green.mean()), 8.0)))
+    if look.skin is not None:
+        cloth = cloth * float(np.clip(look.skin.tone.mean() / 150, 0.25, 1.2))
+        if look.skin.grey:
+            cloth = np.repeat(cloth.mean(2, keepdims=True), 3, 2)
+    edge = np.clip((look.cuff - along) * 40, 0, 1)[..., None].astype(np.float32)
+    return np.asarray(layer + edge * (cloth - layer), np.float32)

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from maskgate.training.occlusion.blending import Area, exposure, fill_polygon, lay_over, local_light
+from maskgate.training.occlusion.fabric import draw_pattern, draw_weave
 from maskgate.training.occlusion.geometry import FaceFrame, smooth_outline
 from maskgate.types import Image, Label
 
@@ -50,7 +51,7 @@ _COLOURS: tuple[tuple[tuple[int, int, int], float], ...] = (
 _VIVID = 0.17
 """Share of strong colours of any hue; what is left over is any colour at all."""
 
-SKIN_TONED = 0.1
+SKIN_TONED = 0.14
 """Share of masks in the colour of the face they are on, which are easily taken for bare skin."""
 
 
@@ -101,52 +102,13 @@ def _outline(wearing: Wearing, rng: np.random.Generator) -> NDArray[np.float64]:
     return points
 
 
-def _pattern(shape: tuple[int, int], scale: float, rng: np.random.Generator) -> NDArray[np.float32]:
-    """A texture ``(H, W, 3)`` around 0 in grey values: weave, stripes, blots or nothing."""
-    height, width = shape
-    kind = rng.random()
-    if kind < 0.45:
-        return rng.normal(0, rng.uniform(0.5, 4), (height, width, 1)).astype(np.float32).repeat(3, 2)
-    colour = rng.uniform(-110, 110, 3).astype(np.float32)
-    y, x = np.mgrid[:height, :width].astype(np.float32)
-    if kind < 0.58:
-        angle, pitch = rng.uniform(0, np.pi), scale * rng.uniform(0.15, 0.6)
-        wave = np.sin((x * np.cos(angle) + y * np.sin(angle)) * 2 * np.pi / max(pitch, 2))
-        if rng.random() < 0.4:  # checks
-            wave = wave * np.sin((y * np.cos(angle) - x * np.sin(angle)) * 2 * np.pi / max(pitch, 2))
-        return np.asarray((wave > 0)[..., None] * colour, np.float32)
-    if kind < 0.7:
-        return _dots((height, width), scale, colour, rng)
-    cells = max(int(rng.uniform(3, 14)), 2)
-    noise = rng.normal(0, 1, (cells, cells, 3)).astype(np.float32)
-    blots = cv2.resize(noise, (width, height), interpolation=cv2.INTER_CUBIC)
-    if kind < 0.85:
-        blots = (blots > 0.3).astype(np.float32)
-    return np.asarray(blots * rng.uniform(15, 70), np.float32)
-
-
-def _dots(
-    shape: tuple[int, int], scale: float, colour: NDArray[np.float32], rng: np.random.Generator
-) -> NDArray[np.float32]:
-    """Small round things on a crooked grid: flowers, spots, prints."""
-    layer = np.zeros((*shape, 3), np.float32)
-    pitch = max(scale * rng.uniform(0.2, 0.5), 4.0)
-    other = rng.uniform(-110, 110, 3)
-    for cy in np.arange(0, shape[0] + pitch, pitch):
-        for cx in np.arange(0, shape[1] + pitch, pitch):
-            centre = (int(8 * (cx + rng.normal(0, pitch / 5))), int(8 * (cy + rng.normal(0, pitch / 5))))
-            shade = colour if rng.random() < 0.6 else other
-            radius = int(8 * pitch * rng.uniform(0.15, 0.4))
-            cv2.circle(layer, centre, radius, [float(v) for v in shade], -1, cv2.LINE_8, 3)
-    return layer
-
-
 def draw_mask(
     image: Image,
     landmarks: NDArray[np.float32],
     wearing: Wearing,
     rng: np.random.Generator,
     colour: tuple[int, int, int] | None = None,
+    skin_toned: float = SKIN_TONED,
 ) -> Image:
     """A new picture with a mask on the face.
 
@@ -155,7 +117,8 @@ def draw_mask(
         landmarks: ``(5, 2)`` pixels; faces without a usable frame are left as they are.
         wearing: where the mask sits.
         rng: source of every random choice.
-        colour: RGB; a random one where None.
+        colour: RGB, without a pattern; a random one where None.
+        skin_toned: share of random colours that are those of the face.
     """
     frame = FaceFrame.from_landmarks(landmarks)
     if frame is None:
@@ -167,14 +130,17 @@ def draw_mask(
         return image.copy()
     part = area.cut(image)
     cover = fill_polygon(part.shape[:2], edge - area.corner)
+    shape = (part.shape[0], part.shape[1])
     if colour is not None:
         base = np.array(colour, np.float32)
+        layer = np.broadcast_to(base, part.shape).astype(np.float32)
     else:
-        base = skin_colour(part, cover, rng) if rng.random() < SKIN_TONED else cloth_colour(rng)
-    layer = np.broadcast_to(base, part.shape).astype(np.float32)
-    if colour is None:
-        layer = layer + _pattern(part.shape[:2], frame.scale, rng)
-    layer = layer * _relief(part.shape[:2], frame, area.corner, rng)[..., None]
+        like_skin = rng.random() < skin_toned
+        base = skin_colour(part, cover, rng) if like_skin else cloth_colour(rng)
+        # a print would tell a skin-coloured mask from skin
+        plain = like_skin and rng.random() < 0.8
+        layer = base + (draw_weave(shape, rng) if plain else draw_pattern(shape, frame.scale, rng))
+    layer = layer * _relief(shape, frame, area.corner, rng)[..., None]
     light = local_light(part, cover, 0.5 * frame.scale)
     strength = rng.uniform(0.3, 0.9)
     shade = (1 + strength * (light - 1))[..., None]

@@ -9,11 +9,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from maskgate.training.occlusion.cloth import draw_beard, draw_scarf
+from maskgate.training.occlusion.glasses import draw_glasses
 from maskgate.training.occlusion.hair import draw_hair
 from maskgate.training.occlusion.hands import Hand, lay_hand
+from maskgate.training.occlusion.loose import hang_mask, hold_mask
 from maskgate.training.occlusion.masks import Wearing, draw_mask
 from maskgate.training.occlusion.objects import draw_object
-from maskgate.training.occlusion.shares import OcclusionShares
+from maskgate.training.occlusion.shares import COVERS, OcclusionShares
 from maskgate.training.occlusion.templates import MaskTemplate, wear_template
 from maskgate.types import Image
 
@@ -23,7 +25,7 @@ _WRONG_SHARES = (0.5, 0.15, 0.35)
 
 @dataclass(frozen=True)
 class Painter:
-    """Draws masks, hands, things, scarves, beards and hair on bare faces.
+    """Draws masks, hands, things, scarves, beards, hair and glasses on bare faces.
 
     Attributes:
         templates: mask templates; masks are drawn from scratch where there are none.
@@ -41,42 +43,53 @@ class Painter:
         """A mask, from scratch or from a template; now and then a hand touches one worn rightly."""
         if self.templates and rng.random() < self.shares.templates:
             template = self.templates[int(rng.integers(len(self.templates)))]
-            worn = wear_template(image, landmarks, template, wearing, rng)
+            worn = wear_template(image, landmarks, template, wearing, rng, self.shares.skin_toned)
         else:
-            worn = draw_mask(image, landmarks, wearing, rng)
+            worn = draw_mask(image, landmarks, wearing, rng, skin_toned=self.shares.skin_toned)
+        worn = self._glasses(worn, landmarks, rng)
         if wearing is Wearing.RIGHT and self.hands and rng.random() < self.shares.touched:
             return lay_hand(worn, landmarks, self._hand(rng), rng, touching=True)
         return worn
 
+    def _glasses(self, image: Image, landmarks: NDArray[np.float32], rng: np.random.Generator) -> Image:
+        return draw_glasses(image, landmarks, rng) if rng.random() < self.shares.glasses else image
+
     def _hand(self, rng: np.random.Generator) -> Hand:
         return self.hands[int(rng.integers(len(self.hands)))]
 
+    def _holding(self, rng: np.random.Generator) -> Hand | None:
+        """A hand to hold something, or none."""
+        share = self.shares.holding if self.hands and self.shares.hands else 0.0
+        return self._hand(rng) if share > 0 and rng.random() < share else None
+
     def wrong_mask(self, image: Image, landmarks: NDArray[np.float32], rng: np.random.Generator) -> Image:
-        """A mask that leaves the nose, or nose and mouth, out."""
+        """A mask that leaves the nose, or nose and mouth, out, or hangs from an ear."""
+        if rng.random() < self.shares.hanging:
+            return self._glasses(hang_mask(image, landmarks, rng), landmarks, rng)
         wearing = _WRONG[int(rng.choice(3, p=_WRONG_SHARES))]
         return self.mask(image, landmarks, wearing, rng)
 
     def bare_cover(self, image: Image, landmarks: NDArray[np.float32], rng: np.random.Generator) -> Image:
-        """Something that is no mask: a hand, a thing held up, a scarf, a beard, hair."""
-        own = self.shares
-        weights = np.array([own.hands if self.hands else 0.0, own.objects, own.scarves, own.beards, own.hair])
+        """Something that is no mask on the face: a hand, a thing held up, a scarf, a beard, hair, or a
+        mask beside the face."""
+        weights = np.array([getattr(self.shares, kind) for kind in COVERS])
+        if not self.hands:
+            weights[COVERS.index("hands")] = 0
+        image = self._glasses(image, landmarks, rng)
         if not weights.any():
             return image.copy()
-        kind = int(rng.choice(5, p=weights / weights.sum()))
-        if kind == 0:
+        kind = COVERS[int(rng.choice(len(COVERS), p=weights / weights.sum()))]
+        if kind == "hands":
             return lay_hand(image, landmarks, self._hand(rng), rng)
-        if kind == 1:
-            return self._held(image, landmarks, rng)
-        if kind == 2:
-            return draw_scarf(image, landmarks, rng, over_mouth=rng.random() < own.over_mouth)
-        return draw_beard(image, landmarks, rng) if kind == 3 else draw_hair(image, landmarks, rng)
-
-    def _held(self, image: Image, landmarks: NDArray[np.float32], rng: np.random.Generator) -> Image:
-        """A thing before the mouth, mostly with a hand at it."""
-        shown = draw_object(image, landmarks, rng)
-        if self.hands and rng.random() < 0.6:
-            return lay_hand(shown, landmarks, self._hand(rng), rng, touching=True)
-        return shown
+        if kind == "objects":
+            return draw_object(image, landmarks, rng, self._holding(rng))
+        if kind == "scarves":
+            return draw_scarf(image, landmarks, rng, over_mouth=rng.random() < self.shares.over_mouth)
+        if kind == "beards":
+            return draw_beard(image, landmarks, rng)
+        if kind == "hair":
+            return draw_hair(image, landmarks, rng)
+        return hold_mask(image, landmarks, rng, self._holding(rng))
 
     def cover_any(self, image: Image, landmarks: NDArray[np.float32], rng: np.random.Generator) -> Image:
         """For the detector, which cares only that a face is under it: mostly a mask worn rightly."""

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from maskgate.errors import DataError
 from maskgate.training.occlusion.blending import Area, exposure, lay_over, local_light
 from maskgate.training.occlusion.geometry import FaceFrame
-from maskgate.training.occlusion.masks import EDGES, Wearing, cloth_colour
+from maskgate.training.occlusion.masks import EDGES, SKIN_TONED, Wearing, cloth_colour, skin_colour
 from maskgate.types import Image
 
 
@@ -67,8 +67,10 @@ def wear_template(
     template: MaskTemplate,
     wearing: Wearing,
     rng: np.random.Generator,
+    skin_toned: float = SKIN_TONED,
 ) -> Image:
-    """A new picture with a template warped onto the face; arguments as for :func:`draw_mask`."""
+    """A new picture with a template warped onto the face; arguments as for
+    :func:`~maskgate.training.occlusion.masks.draw_mask`."""
     frame = FaceFrame.from_landmarks(landmarks)
     if frame is None:
         return image.copy()
@@ -87,12 +89,14 @@ def wear_template(
     warped = cv2.warpPerspective(template.rgba, matrix, (part.shape[1], part.shape[0]), flags=cv2.INTER_AREA)
     cover = np.asarray(warped[..., 3].astype(np.float32) / 255, np.float32)
     layer = warped[..., :3].astype(np.float32)
-    if rng.random() < 0.5:
+    like_skin = rng.random() < skin_toned
+    if like_skin or rng.random() < 0.5:
         # any colour: keep the folds, change the cloth
         grey = layer.mean(2, keepdims=True)
         inside = cover > 0.5
         level = float(grey[inside].mean()) if inside.any() else 128.0
-        layer = grey / max(level, 20.0) * cloth_colour(rng)
+        colour = skin_colour(part, cover, rng) if like_skin else cloth_colour(rng)
+        layer = grey / np.float32(max(level, 20.0)) * colour
     light = local_light(part, cover, 0.5 * frame.scale)
     layer = layer * (1 + rng.uniform(0.3, 0.9) * (light - 1))[..., None]
     layer = np.asarray(layer * (0.35 + 0.65 * exposure(part, cover)), np.float32)
