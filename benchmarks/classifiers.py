@@ -72,7 +72,7 @@ def main() -> None:
     if arguments.output and points:
         from maskgate.studies.plots import accuracy_against_time
 
-        arguments.output.write_bytes(accuracy_against_time(points))
+        arguments.output.write_text(accuracy_against_time(points), "utf-8")
 
 
 def accuracies(study: Path) -> dict[tuple[str, int], float]:

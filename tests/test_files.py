@@ -4,9 +4,10 @@ import json
 import os
 from pathlib import Path
 
+import numpy as np
 import pytest
 
-from maskgate.files import write_atomic, write_json
+from maskgate.files import plain, write_atomic, write_json
 
 
 def test_written_as_given(tmp_path: Path) -> None:
@@ -36,3 +37,9 @@ def test_kill_before_the_rename_leaves_the_old_file(tmp_path: Path, monkeypatch:
         write_atomic(file, b"half")
     assert json.loads(file.read_text()) == {"a": 1}
     assert [f.name for f in tmp_path.iterdir()] == ["figures.json"]
+
+
+def test_values_that_json_can_hold() -> None:
+    value = {1: [np.float32(0.5), np.int64(3), float("nan")], "b": (float("inf"), True, None, "x")}
+    assert plain(value) == {"1": [0.5, 3, None], "b": [None, True, None, "x"]}
+    assert json.loads(json.dumps(plain(value), allow_nan=False)) == plain(value)

@@ -1,12 +1,17 @@
-"""Files that appear whole or not at all."""
+"""Files that appear whole or not at all, their hashes, and values that JSON can hold."""
 
 from __future__ import annotations
 
+import hashlib
 import json
+import math
 import os
 import secrets
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 
 def write_atomic(path: Path, data: bytes, *, folders: bool = True) -> None:
@@ -30,3 +35,20 @@ def write_atomic(path: Path, data: bytes, *, folders: bool = True) -> None:
 def write_json(path: Path, value: Any) -> None:
     """Writes ``value`` as indented JSON, atomically; what JSON does not know is written as text."""
     write_atomic(path, (json.dumps(value, indent=2, default=str) + "\n").encode())
+
+
+def plain(value: Any) -> Any:
+    """``value`` as JSON can hold it: NaN and infinity become None, NumPy's numbers Python's."""
+    if isinstance(value, Mapping):
+        return {str(key): plain(v) for key, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(v) for v in value]
+    if isinstance(value, float | np.floating):
+        return float(value) if math.isfinite(value) else None
+    return int(value) if isinstance(value, np.integer) else value
+
+
+def sha256_of(path: Path) -> str:
+    """Hex digest of a file. Raises ``OSError`` where it cannot be read."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

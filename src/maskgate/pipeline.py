@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from maskgate.classification import Classifier, create_classifier
 from maskgate.classification.quality import UncertainLimits
 from maskgate.detection import Detector, create_detector
+from maskgate.detection.borders import clip_faces, take_border_off, with_border
 from maskgate.errors import InputError
 from maskgate.images import check_image, read_image
 from maskgate.models.sessions import Device, RuntimeOptions
@@ -107,18 +108,13 @@ class MaskGate:
 
     def _main_face(self, image: Image) -> Faces:
         height, width = image.shape[:2]
-        border = round(0.4 * max(height, width))
-        padded = np.pad(image, ((border, border), (border, border), (0, 0)), "edge")
-        faces = self.detector.detect([padded])[0]
+        padded, border = with_border(image)
+        faces = take_border_off(self.detector.detect([padded])[0], border)
         if not len(faces):
             return Faces.whole_picture(width, height)
-        boxes = faces.boxes - np.float32(border)
-        sides = boxes[:, 2:] - boxes[:, :2]
+        sides = faces.boxes[:, 2:] - faces.boxes[:, :2]
         best = int(np.argmax(sides.max(1) * faces.scores))
-        limit = np.array([width, height, width, height], np.float32)
-        return Faces(
-            np.clip(boxes, 0, limit), faces.scores, faces.landmarks - np.float32(border)
-        ).select([best])  # fmt: skip
+        return clip_faces(faces, width, height).select([best])
 
     def _judge(
         self, images: Sequence[Image], found: Sequence[Faces], decoding: Sequence[float], detecting: float

@@ -9,7 +9,8 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from maskgate.errors import DataError  # noqa: E402
-from maskgate.training.runs import RunFolder, sha256_of  # noqa: E402
+from maskgate.files import sha256_of  # noqa: E402
+from maskgate.training.runs import RunFolder  # noqa: E402
 
 SETTINGS = {"seed": 3, "loop": {"rate": 1e-3, "shares": (0.5, 0.5)}, "labeller": None}
 

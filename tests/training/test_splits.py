@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 from maskgate.errors import DataError
 from maskgate.training.classifier_data import NO_MASK
 from maskgate.training.crops import FaceCrops, cut_face
+from maskgate.training.grouping import merge_groups
 from maskgate.training.recipe import SIDES, Source
-from maskgate.training.splits import TEST, TRAINING, VALIDATION, assign_sides, merge_groups, split_faces
+from maskgate.training.splits import TEST, TRAINING, VALIDATION, assign_sides, split_faces
 from maskgate.types import Faces
 
 SOURCES = [Source("a", "crops"), Source("b", "crops")]

@@ -21,6 +21,7 @@ from maskgate.cli.training_options import (
     add_face_options,
     add_machine_options,
     add_training_options,
+    create_places,
     needing_the_extra,
 )
 from maskgate.errors import InputError
@@ -118,17 +119,11 @@ def _run_transfer(arguments: argparse.Namespace) -> int:
     with needing_the_extra():
         from maskgate.studies.report import write_docs_page, write_study
         from maskgate.studies.transfer import run_transfer_study
-        from maskgate.training.classifier_setup import Places
 
     recipe = _recipe(arguments)
-    folder = arguments.recipe.parent if arguments.recipe else arguments.data
-    crops = arguments.crops or arguments.output / "crops"
-    places = Places(
-        folder, arguments.data, tuple(arguments.weights), crops, face_labels=arguments.face_labels
-    )
     runs, examples = run_transfer_study(
         recipe,
-        places,
+        create_places(arguments, arguments.output / "crops"),
         arguments.output,
         cross=arguments.cross,
         threads=arguments.threads or available_processors(),
@@ -153,17 +148,11 @@ def _run_transfer(arguments: argparse.Namespace) -> int:
 def _run_occlusion(arguments: argparse.Namespace) -> int:
     with needing_the_extra():
         from maskgate.studies.ablation import run_ablation, write_ablation
-        from maskgate.training.classifier_setup import Places
         from maskgate.training.recipe import read_recipe
 
-    crops = arguments.crops or arguments.output / "crops"
-    weights = tuple(arguments.weights)
-    places = Places(
-        arguments.recipe.parent, arguments.data, weights, crops, face_labels=arguments.face_labels
-    )
     rows = run_ablation(
         read_recipe(arguments.recipe, epochs=arguments.epochs),
-        places,
+        create_places(arguments, arguments.output / "crops"),
         arguments.output,
         cross=arguments.cross,
         threads=arguments.threads or available_processors(),

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from maskgate.cli.options import (
     Commands,
@@ -14,11 +13,13 @@ from maskgate.cli.options import (
     at_least_one,
     existing_file,
 )
-from maskgate.cli.training_options import add_face_options, add_training_options, needing_the_extra
+from maskgate.cli.training_options import (
+    add_face_options,
+    add_training_options,
+    create_places,
+    needing_the_extra,
+)
 from maskgate.models.sessions import available_processors
-
-if TYPE_CHECKING:
-    from maskgate.training.classifier_setup import Places
 
 
 def add_commands(commands: Commands) -> None:
@@ -132,7 +133,7 @@ def _run_classifier(arguments: argparse.Namespace) -> int:
 
     train_classifier(
         read_recipe(arguments.recipe, strategy=arguments.strategy, **_changes(arguments)),
-        _places(arguments, arguments.labeller),
+        create_places(arguments, arguments.output.parent / "crops", arguments.labeller),
         arguments.output,
         threads=arguments.threads or available_processors(),
         workers=arguments.workers,
@@ -147,7 +148,7 @@ def _run_backbone(arguments: argparse.Namespace) -> int:
 
     train_backbone(
         read_recipe(arguments.recipe, **_changes(arguments)),
-        _places(arguments),
+        create_places(arguments, arguments.output.parent / "crops"),
         arguments.output,
         loss=arguments.loss,
         threads=arguments.threads or available_processors(),
@@ -163,7 +164,7 @@ def _run_suspects(arguments: argparse.Namespace) -> int:
 
     find_suspects(
         read_recipe(arguments.recipe, **_changes(arguments)),
-        _places(arguments),
+        create_places(arguments, arguments.output.parent / "crops"),
         arguments.output,
         folds=arguments.folds,
         below=arguments.below,
@@ -176,14 +177,6 @@ def _run_suspects(arguments: argparse.Namespace) -> int:
 def _changes(arguments: argparse.Namespace) -> dict[str, Any]:
     names = ("epochs", "architecture", "start", "seed")
     return {name: getattr(arguments, name) for name in names}
-
-
-def _places(arguments: argparse.Namespace, labeller: Path | None = None) -> Places:
-    from maskgate.training.classifier_setup import Places
-
-    crops = arguments.crops or arguments.output.parent / "crops"
-    weights = tuple(arguments.weights)
-    return Places(arguments.recipe.parent, arguments.data, weights, crops, labeller, arguments.face_labels)
 
 
 def _finish(arguments: argparse.Namespace, file: str) -> int:

@@ -6,9 +6,13 @@ import argparse
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from maskgate.cli.options import at_least_one, existing_file, existing_folder
 from maskgate.errors import InputError
+
+if TYPE_CHECKING:
+    from maskgate.training.classifier_setup import Places
 
 
 def add_training_options(command: argparse.ArgumentParser) -> None:
@@ -67,6 +71,18 @@ def add_face_options(command: argparse.ArgumentParser, default: str) -> None:
         type=existing_file,
         help="teacher.jsonl of an earlier run, to save finding the faces again",
     )
+
+
+def create_places(arguments: argparse.Namespace, crops: Path, labeller: Path | None = None) -> Places:
+    """The folders that the options name; ``crops`` is where cut faces go if ``--crops`` is not given.
+
+    Without a recipe, what it would name is looked for beside the data.
+    """
+    from maskgate.training.classifier_setup import Places
+
+    folder = arguments.recipe.parent if arguments.recipe else arguments.data
+    weights = tuple(arguments.weights)
+    return Places(folder, arguments.data, weights, arguments.crops or crops, labeller, arguments.face_labels)
 
 
 @contextmanager

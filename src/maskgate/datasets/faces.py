@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from maskgate.alignment import rotate_and_crop
 from maskgate.detection import Detector
+from maskgate.detection.borders import take_border_off, with_border
 from maskgate.types import Faces, Image
 
 Cut = Literal["upright", "surroundings"]
@@ -29,9 +30,8 @@ def find_faces(detector: Detector, image: Image, smallest: float, *, close_ups: 
     """
     faces = detector.detect([image])[0]
     if not len(faces) and close_ups:
-        border = round(0.4 * max(image.shape[:2]))
-        faces = detector.detect([np.pad(image, ((border, border), (border, border), (0, 0)), "edge")])[0]
-        faces = Faces(faces.boxes - np.float32(border), faces.scores, faces.landmarks - np.float32(border))
+        padded, border = with_border(image)
+        faces = take_border_off(detector.detect([padded])[0], border)
     sides = faces.boxes[:, 2:] - faces.boxes[:, :2]
     return faces.select(sides.min(1, initial=np.inf) >= smallest)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import re
@@ -12,8 +11,8 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
+from maskgate import files
 from maskgate.errors import DataError
-from maskgate.files import write_atomic
 
 MARKER = "made-by.json"
 """The file in an output folder that says which call fills it."""
@@ -125,7 +124,7 @@ def write_whole(path: Path, data: bytes) -> None:
     try:
         if path.is_file() and path.stat().st_size == len(data) and path.read_bytes() == data:
             return
-        write_atomic(path, data)
+        files.write_atomic(path, data)
     except OSError as error:
         raise DataError(f"{path} cannot be written: {error.strerror}; make room or choose another") from error
 
@@ -173,7 +172,6 @@ def _is_placed(source: Path, target: Path) -> bool:
 def sha256_of(path: Path) -> str:
     """Hex digest of a file. Raises :class:`~maskgate.errors.DataError` where it cannot be read."""
     try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
+        return files.sha256_of(path)
     except OSError as error:
         raise DataError(f"{path} cannot be read: {error.strerror}") from error

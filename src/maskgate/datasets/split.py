@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
 from maskgate.datasets.output import (
     OutputFolder,
@@ -26,7 +25,7 @@ from maskgate.datasets.output import (
 )
 from maskgate.errors import DataError, ImageError, InputError
 from maskgate.images import find_images, read_image
-from maskgate.training.grouping import difference_hash, group_duplicates
+from maskgate.training.grouping import difference_hash, group_duplicates, merge_groups
 
 SPLITS = ("training", "validation", "test")
 COLUMNS = ("file", "label", "split", "group")
@@ -135,7 +134,8 @@ def split_pictures(
     labels = [Path(name).parts[0] if "/" in name else "" for name in names]
     places = [_place(name, settings.group_by) for name in names]
     groups = group_duplicates(np.stack(hashes), settings.distance)
-    groups = _join(groups, [places, [origins.get(Path(name).name, "") for name in names]])
+    for keys_of_one in (places, [origins.get(Path(name).name, "") for name in names]):
+        groups = merge_groups(groups, keys_of_one)
     keys: dict[int, str] = {}
     older: dict[int, list[Row]] = {}
     for i, group in enumerate(groups.tolist()):
@@ -177,20 +177,6 @@ def _read_origins(index: Path) -> dict[str, str]:
         except (ValueError, KeyError, TypeError) as error:
             raise DataError(f"{index}: line {number} is no JSON object with 'crop' and 'sha256'") from error
     return origins
-
-
-def _join(groups: NDArray[np.intp], bindings: Sequence[Sequence[str]]) -> NDArray[np.intp]:
-    """Group numbers in which items with one key, in any of ``bindings``, are in one group too."""
-    joined = groups.copy()
-    for keys in bindings:
-        first: dict[str, int] = {}
-        for i, key in enumerate(keys):
-            if not key:
-                continue
-            j = first.setdefault(key, i)
-            if joined[j] != joined[i]:
-                joined[joined == joined[i]] = joined[j]
-    return joined
 
 
 def read_table(file: Path) -> dict[str, Row]:

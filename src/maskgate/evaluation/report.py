@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, Protocol
 
 from maskgate.errors import InputError
-from maskgate.files import write_atomic
+from maskgate.files import plain, write_atomic
 
 
 class Model(Protocol):
@@ -111,17 +110,7 @@ class SceneReport:
 
     def to_json(self) -> dict[str, Any]:
         """Plain values for JSON, in the order of the fields; NaN and infinity become None."""
-        return {field.name: _plain(getattr(self, field.name)) for field in fields(self)}
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, Mapping):
-        return {str(key): _plain(v) for key, v in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(v) for v in value]
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    return value
+        return {field.name: plain(getattr(self, field.name)) for field in fields(self)}
 
 
 def write_report(report: SceneReport, path: str | Path) -> None:
@@ -136,7 +125,7 @@ def write_report(report: SceneReport, path: str | Path) -> None:
 def write_figures(figures: Mapping[str, Any], path: str | Path) -> None:
     """Writes figures by name as JSON; NaN and infinity become null. As :func:`write_report`."""
     path = Path(path)
-    text = json.dumps(_plain(figures), indent=2, allow_nan=False) + "\n"
+    text = json.dumps(plain(figures), indent=2, allow_nan=False) + "\n"
     try:
         write_atomic(path, text.encode())
     except OSError as error:

@@ -28,6 +28,8 @@ class FaceClassifier(nn.Module):
         nn.init.normal_(self.fc.weight, std=0.01)
         nn.init.zeros_(self.fc.bias)
         self._frozen: frozenset[str] = frozenset()
+        # what the backbone itself never lets learn
+        self._fixed = {p for p in backbone.parameters() if not p.requires_grad}
 
     def forward(self, x: Tensor) -> Tensor:
         scores: Tensor = self.fc(self.dropout(self.backbone(x)))
@@ -42,11 +44,8 @@ class FaceClassifier(nn.Module):
         self._frozen = frozenset(name for group in list(groups)[:stages] for name in group)
         for group in groups:
             for name in group:
-                part = self.backbone.get_submodule(name)
-                # iresnet's last scale is never learnt
-                fixed = {id(p) for n, p in part.named_parameters() if name == "features" and n == "weight"}
-                for parameter in part.parameters():
-                    parameter.requires_grad_(name not in self._frozen and id(parameter) not in fixed)
+                for parameter in self.backbone.get_submodule(name).parameters():
+                    parameter.requires_grad_(name not in self._frozen and parameter not in self._fixed)
         self.train(self.training)
 
     def train(self, mode: bool = True) -> FaceClassifier:

@@ -17,9 +17,8 @@ from maskgate.errors import DataError
 from maskgate.files import write_atomic, write_json
 from maskgate.studies import page
 from maskgate.studies.faces import SceneFaces, scene_faces
-from maskgate.studies.results import Predictions, figures_of
-from maskgate.studies.transfer import best_threshold
-from maskgate.training.calibration import fit_temperature, softmax
+from maskgate.studies.transfer import calibrate
+from maskgate.training.calibration import softmax
 from maskgate.training.classifier import run_recipe
 from maskgate.training.classifier_data import ClassifierAugmentation
 from maskgate.training.classifier_setup import ClassifierData, Places, prepare_faces
@@ -112,17 +111,13 @@ def _train_and_judge(
     places: Places, folder: Path, threads: int, workers: int,
 ) -> dict[str, float]:  # fmt: skip
     net = run_recipe(recipe, data, places, RunFolder(folder, recipe), threads=threads, workers=workers)
-    real = data.validation.kinds == 0
-    logits = logits_of(net, data.validation.views[real])
-    labels = data.validation.labels[real]
-    temperature = fit_temperature(logits, labels)
-    threshold = best_threshold(softmax(logits, temperature)[:, 0], labels)
+    temperature, threshold = calibrate(net, data.validation)
     figures = judge.figures(softmax(logits_of(net, judge.views), temperature), threshold)
     if scenes is not None:
-        p = softmax(logits_of(net, scenes.views), temperature)
-        cross = figures_of(Predictions(scenes.labels, p, scenes.pictures), threshold)
-        figures["cross_accuracy"] = cross["accuracy"]
-        figures["cross_incorrect_flagged"] = cross["incorrect_flagged"]
+        as_they_are = np.zeros(len(scenes), np.int64)
+        faces = ValidationFaces(scenes.views, scenes.labels, as_they_are, as_they_are.astype(np.float32))
+        cross = faces.figures(softmax(logits_of(net, scenes.views), temperature), threshold)
+        figures |= {f"cross_{name}": cross[name] for name in ("accuracy", "incorrect_flagged")}
     (folder / "checkpoint.pt").unlink(missing_ok=True)
     return figures
 

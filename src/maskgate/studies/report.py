@@ -11,10 +11,10 @@ from typing import Any
 
 import numpy as np
 
-from maskgate.files import write_atomic
+from maskgate.files import plain, write_atomic
 from maskgate.studies import page, plots
 from maskgate.studies.findings import NOT_FACES, PAPER_EPOCHS, TESTS, best_within, comparisons, findings
-from maskgate.studies.results import REACHED, StudyRun, grouped, name_of, reached, summarise
+from maskgate.studies.results import REACHED, StudyRun, best_of, grouped, name_of, reached, summarise
 from maskgate.types import Image
 
 PAPER_TABLE_1 = ("RetinaFace + ResNet (TL), as the paper prints it", "99.8542 %", "91.5621 %", "92.4562 %")
@@ -54,9 +54,7 @@ def write_study(
     summaries = [summarise(run) for run in runs]
     content = {"about": dict(about), "findings": findings(runs), "runs": summaries,
                "comparisons": [vars(c) for c in comparisons(runs)]}  # fmt: skip
-    write_atomic(
-        output / "study.json", f"{json.dumps(_plain(content), indent=1, allow_nan=False)}\n".encode()
-    )
+    write_atomic(output / "study.json", f"{json.dumps(plain(content), indent=1, allow_nan=False)}\n".encode())
     write_atomic(output / "report.html", report(runs, summaries, about, examples).encode())
 
 
@@ -242,11 +240,6 @@ def curve_plots(runs: Sequence[StudyRun]) -> list[tuple[str, str]]:
     return out
 
 
-def best_of(runs: Sequence[StudyRun]) -> StudyRun:
-    """The run that ends with the lowest validation error: chosen without a look at the tests."""
-    return min(runs, key=lambda run: run.epochs[-1]["val_loss"])
-
-
 def best_of_each_start(runs: Sequence[StudyRun]) -> list[StudyRun]:
     """Each start's best run, on the one network that most starts were fine-tuned on, best first."""
     tuned = [run for run in runs if run.strategy == "finetune"] or list(runs)
@@ -315,13 +308,3 @@ def write_docs_page(runs: Sequence[StudyRun], file: Path, images: Path, about: M
     parts += ["## All runs\n", f"{RUNS_NOTE}\n", page.markdown_table(*runs_table(summaries)), "## About\n",
               page.markdown_table(["", ""], list(about.items()))]  # fmt: skip
     write_atomic(file, "\n".join(parts).encode())
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, Mapping):
-        return {str(k): _plain(v) for k, v in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(v) for v in value]
-    if isinstance(value, float | np.floating):
-        return float(value) if math.isfinite(value) else None
-    return int(value) if isinstance(value, np.integer) else value

@@ -108,6 +108,11 @@ def grouped(runs: Sequence[StudyRun]) -> dict[str, list[StudyRun]]:
     return groups
 
 
+def best_of(runs: Sequence[StudyRun]) -> StudyRun:
+    """The run that ends with the lowest validation error: chosen without a look at the tests."""
+    return min(runs, key=lambda run: run.epochs[-1]["val_loss"])
+
+
 def quality(test: Predictions, threshold: float) -> dict[str, float]:
     """The paper's functional Q(f over φ(x), I_train, I_test), Sec. III-B: the share of the objects of
     I_test that the classifier calls rightly which the method φ built from I_train.

@@ -20,13 +20,12 @@ from maskgate.errors import DataError
 from maskgate.files import write_json
 from maskgate.nets.classifier import FaceClassifier
 from maskgate.studies.faces import SceneFaces, scene_faces
-from maskgate.studies.results import Predictions, StudyRun
+from maskgate.studies.results import Predictions, StudyRun, best_of
 from maskgate.training.calibration import fit_temperature, softmax
 from maskgate.training.classifier import network_recipe, run_recipe
-from maskgate.training.classifier_data import INCORRECT, MASK, ClassifierAugmentation, still_view
+from maskgate.training.classifier_data import INCORRECT, MASK, still_view, still_views
 from maskgate.training.classifier_setup import ClassifierData, Places, prepare_faces
-from maskgate.training.classifier_validation import logits_of
-from maskgate.training.crops import FaceCrops
+from maskgate.training.classifier_validation import ValidationFaces, logits_of
 from maskgate.training.recipe import build
 from maskgate.training.runs import RunFolder
 from maskgate.training.starts import find_start
@@ -94,8 +93,7 @@ def run_transfer_study(
             )
     folders = [output / "runs" / name for name, _ in wanted]
     runs = [read_run(folder) for folder in folders if (folder / "run.json").is_file()]
-    best = min(runs, key=lambda run: run.epochs[-1]["val_loss"], default=None)
-    return runs, error_examples(data, best) if best else {}
+    return runs, error_examples(data, best_of(runs)) if runs else {}
 
 
 def _train_and_test(
@@ -104,11 +102,7 @@ def _train_and_test(
 ) -> None:  # fmt: skip
     run = RunFolder(folder, recipe)
     net = run_recipe(recipe, data, places, run, threads=threads, workers=workers)
-    validation = data.validation
-    real = validation.kinds == 0
-    logits = logits_of(net, validation.views[real])
-    temperature = fit_temperature(logits, validation.labels[real])
-    threshold = best_threshold(softmax(logits, temperature)[:, 0], validation.labels[real])
+    temperature, threshold = calibrate(net, data.validation)
 
     def predict(views: Image, labels: NDArray[np.int64], groups: NDArray[np.int64]) -> Predictions:
         return Predictions(labels, softmax(logits_of(net, views), temperature), groups)
@@ -117,9 +111,8 @@ def _train_and_test(
     named = [i for i, p in enumerate(learnt.sources) if data.sources[int(p)].labelled]
     sample = np.random.default_rng(0).permutation(named)[:TRAINING_SAMPLE]
     for name, crops in (("train", learnt.select(sample)), ("test", data.test)):
-        predict(_views(crops, data.augmentation), crops.labels, picture_numbers(crops.pictures)).save(
-            folder / f"{name}.npz"
-        )
+        views = still_views(crops.images, data.augmentation.margin, data.augmentation.size)
+        predict(views, crops.labels, picture_numbers(crops.pictures)).save(folder / f"{name}.npz")
     if scenes is not None:
         predict(scenes.views, scenes.labels, scenes.pictures).save(folder / "cross.npz")
     network = network_recipe(recipe)
@@ -132,10 +125,6 @@ def _train_and_test(
     })  # fmt: skip
 
 
-def _views(crops: FaceCrops, a: ClassifierAugmentation) -> Image:
-    return np.stack([still_view(image, a.margin, a.size) for image in crops.images])
-
-
 def picture_numbers(pictures: Sequence[str]) -> NDArray[np.int64]:
     """``(N,)`` a number for each picture's name, the same for the same name."""
     return np.unique(np.array(pictures), return_inverse=True)[1].astype(np.int64)
@@ -144,6 +133,14 @@ def picture_numbers(pictures: Sequence[str]) -> NDArray[np.int64]:
 def parameters_of(net: FaceClassifier) -> int:
     """Number of weights, frozen ones included."""
     return sum(p.numel() for p in net.parameters())
+
+
+def calibrate(net: FaceClassifier, validation: ValidationFaces) -> tuple[float, float]:
+    """Temperature and threshold (:func:`best_threshold`) from the held-out faces as they are."""
+    real = validation.kinds == 0
+    logits, labels = logits_of(net, validation.views[real]), validation.labels[real]
+    temperature = fit_temperature(logits, labels)
+    return temperature, best_threshold(softmax(logits, temperature)[:, 0], labels)
 
 
 def best_threshold(p_mask: NDArray[np.float64], labels: NDArray[np.int64]) -> float:

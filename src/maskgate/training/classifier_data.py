@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import cv2
@@ -74,6 +75,11 @@ def still_view(crop: Image, margin: float, size: int) -> Image:
     matrix = np.array([[scale, 0, offset], [0, scale, offset]])
     out = cv2.warpAffine(crop, matrix, (size, size), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
     return np.asarray(out, np.uint8)
+
+
+def still_views(crops: Iterable[Image], margin: float, size: int) -> Image:
+    """:func:`still_view` of each crop, ``(N, size, size, 3)``; at least one."""
+    return np.stack([still_view(crop, margin, size) for crop in crops])
 
 
 class ClassifierDataset(Dataset[tuple[Tensor, ...]]):

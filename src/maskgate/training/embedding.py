@@ -26,7 +26,7 @@ from maskgate.errors import DataError
 from maskgate.files import write_atomic, write_json
 from maskgate.nets.arcface import ArcFaceHead
 from maskgate.nets.backbones import create_backbone
-from maskgate.training.classifier_data import draw_view, still_view
+from maskgate.training.classifier_data import draw_view, still_views
 from maskgate.training.classifier_setup import Places
 from maskgate.training.crop_cache import cached_faces
 from maskgate.training.crops import FaceCrops
@@ -319,10 +319,6 @@ def _known_faces(sources: Sequence[Source], places: Places, output: Path) -> Fac
     return crops.select(~np.isnan(crops.landmarks).any((1, 2)) & (crops.sizes >= 32))
 
 
-def _views(crops: FaceCrops, places: NDArray[np.intp], view: EmbeddingView) -> Image:
-    return np.stack([still_view(crops.images[i], view.margin, view.size) for i in places])
-
-
 def _distil(
     backbone: nn.Module, crops: FaceCrops, targets: NDArray[np.float32], sides: NDArray[np.int64],
     view: EmbeddingView, samples: int, seed: int,
@@ -335,7 +331,8 @@ def _distil(
         )
     dataset = FaceDataset(crops.select(learnt), targets[learnt], view, samples, seed)
     net = Distilled(backbone, targets.shape[1])
-    return DistilTask(net, dataset, _views(crops, held, view), targets[held])
+    views = still_views((crops.images[i] for i in held), view.margin, view.size)
+    return DistilTask(net, dataset, views, targets[held])
 
 
 def _arcface(
@@ -358,7 +355,8 @@ def _arcface(
     net = ArcFaceNet(backbone, len(learnt), scale, margin)
     dataset = FaceDataset(crops.select(inside), people[inside], view, samples, seed)
     judged = np.flatnonzero(~inside)[:2000]
-    return ArcFaceTask(net, dataset, _views(crops, judged, view), people[judged])
+    views = still_views((crops.images[i] for i in judged), view.margin, view.size)
+    return ArcFaceTask(net, dataset, views, people[judged])
 
 
 def held_out_people(folders: Sequence[str], share: float, seed: int) -> set[str]:

@@ -38,6 +38,21 @@ def group_duplicates(hashes: NDArray[np.uint8], distance: int = 24) -> NDArray[n
     return np.array([root(i) for i in range(n)], np.intp)
 
 
+def merge_groups(groups: NDArray[np.intp], keys: Sequence[str]) -> NDArray[np.intp]:
+    """``(N,)`` group numbers in which items of one key are in one group too; an empty key binds
+    nothing."""
+    merged = groups.copy()
+    by_key: dict[str, int] = {}
+    for i, key in enumerate(keys):
+        if not key:
+            continue
+        if key in by_key:
+            merged[merged == merged[i]] = merged[by_key[key]]
+        else:
+            by_key[key] = i
+    return merged
+
+
 def held_out(files: Sequence[Path], groups: NDArray[np.intp], share: float, seed: int) -> NDArray[np.bool_]:
     """``(N,)`` True for the validation pictures: whole groups, drawn by the hash of the group's
     first file name, so that adding pictures moves no other one across."""

@@ -22,13 +22,12 @@ from maskgate.errors import DataError
 from maskgate.files import write_atomic
 from maskgate.training.calibration import softmax
 from maskgate.training.classifier import run_recipe
-from maskgate.training.classifier_data import still_view
+from maskgate.training.classifier_data import still_views
 from maskgate.training.classifier_setup import ClassifierData, Places, prepare_faces
 from maskgate.training.classifier_validation import logits_of
 from maskgate.training.crops import FaceCrops
-from maskgate.training.grouping import difference_hash, group_duplicates
 from maskgate.training.runs import RunFolder
-from maskgate.training.splits import TEST, TRAINING, VALIDATION, assign_sides
+from maskgate.training.splits import TEST, TRAINING, VALIDATION, assign_sides, group_pictures
 from maskgate.types import LABELS, Image
 
 CELL, COLUMNS, ROWS = 150, 10, 6
@@ -78,9 +77,7 @@ def find_suspects(
 
 def deal(crops: FaceCrops, folds: int, seed: int) -> NDArray[np.int64]:
     """``(N,)`` the fold of each face, from 0; near-duplicate pictures are in one fold."""
-    first = {name: i for i, name in reversed(list(enumerate(crops.pictures)))}
-    names = sorted(first)
-    groups = group_duplicates(np.stack([difference_hash(crops.images[first[n]]) for n in names]))
+    names, _, groups = group_pictures(crops)
     fold = dict.fromkeys(names, 0)
     for k in range(1, folds):
         # sides by thresholds of one lot: those under k / folds were dealt before
@@ -97,7 +94,7 @@ def _a_few(inside: NDArray[np.bool_], count: int = 400) -> NDArray[np.intp]:
 
 def _judge(net: Any, data: ClassifierData, places: NDArray[np.intp]) -> NDArray[np.float64]:
     a = data.augmentation
-    views = np.stack([still_view(data.crops.images[i], a.margin, a.size) for i in places])
+    views = still_views((data.crops.images[i] for i in places), a.margin, a.size)
     logits = logits_of(net, views) + logits_of(net, np.ascontiguousarray(views[:, :, ::-1]))
     return softmax(logits / 2)
 

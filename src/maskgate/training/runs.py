@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import hashlib
 import json
 import math
 import os
@@ -15,13 +14,7 @@ import torch
 from tensorboardX import SummaryWriter
 
 from maskgate.errors import DataError
-from maskgate.files import write_atomic, write_json
-
-
-def sha256_of(path: Path) -> str:
-    """Hex digest of a file."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+from maskgate.files import sha256_of, write_atomic, write_json
 
 
 class RunFolder:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from maskgate.errors import DataError
 from maskgate.training.crops import FaceCrops
-from maskgate.training.grouping import difference_hash, group_duplicates
+from maskgate.training.grouping import difference_hash, group_duplicates, merge_groups
 from maskgate.training.recipe import SIDES, Source
 
 TRAINING, VALIDATION, TEST = range(3)
@@ -35,12 +35,8 @@ def split_faces(
     """
     if not (validation >= 0 and test >= 0 and validation + test < 1):
         raise DataError(f"validation {validation} and test {test} leave nothing to learn from; give less")
-    first = {name: i for i, name in reversed(list(enumerate(crops.pictures)))}
-    names = sorted(first)
-    places = [first[name] for name in names]
-    hashes = np.stack([difference_hash(crops.images[i]) for i in places])
-    groups = group_duplicates(hashes)
-    keys = [_together(n, sources[int(crops.sources[first[n]])]) for n in names]
+    names, places, groups = group_pictures(crops)
+    keys = [_together(n, sources[int(crops.sources[i])]) for n, i in zip(names, places, strict=True)]
     groups = merge_groups(groups, keys)
     sides = assign_sides(names, groups, validation, test, seed, keys)
     for group, place in zip(groups, places, strict=True):
@@ -51,26 +47,20 @@ def split_faces(
     return np.array([of_picture[name] for name in crops.pictures], np.int64)
 
 
+def group_pictures(crops: FaceCrops) -> tuple[list[str], list[int], NDArray[np.intp]]:
+    """Names of the pictures, sorted; the place of each one's first face; and ``(N,)`` numbers of the
+    groups of near-duplicates."""
+    first = {name: i for i, name in reversed(list(enumerate(crops.pictures)))}
+    names = sorted(first)
+    places = [first[name] for name in names]
+    return names, places, group_duplicates(np.stack([difference_hash(crops.images[i]) for i in places]))
+
+
 def _together(picture: str, source: Source) -> str:
     """A key that pictures share which their source keeps together; empty where it does not."""
     if source.together == "source":
         return source.path
     return str(Path(picture).parent) if source.together == "folder" else ""
-
-
-def merge_groups(groups: NDArray[np.intp], keys: Sequence[str]) -> NDArray[np.intp]:
-    """``(N,)`` group numbers in which items of one key are in one group too; an empty key binds
-    nothing."""
-    merged = groups.copy()
-    by_key: dict[str, int] = {}
-    for i, key in enumerate(keys):
-        if not key:
-            continue
-        if key in by_key:
-            merged[merged == merged[i]] = merged[by_key[key]]
-        else:
-            by_key[key] = i
-    return merged
 
 
 def assign_sides(

@@ -10,11 +10,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from maskgate.detection import Detector
+from maskgate.detection.borders import clip_faces, take_border_off, with_border
 from maskgate.detection.boxes import area, intersection, iou
 from maskgate.detection.retinaface import RetinaFaceDetector
 from maskgate.types import Faces, Image
@@ -109,7 +109,7 @@ class Teacher:
                 passes += at.detect([image])
                 if self.mirrored and detector is self.detectors[0]:
                     passes.append(mirror_faces(at.detect([mirror])[0], image.shape[1]))
-        return without_border(fuse(passes), image, border)
+        return _without_border(fuse(passes), image, border)
 
 
 @dataclass(frozen=True)
@@ -127,21 +127,10 @@ class OneLook:
     def label(self, image: Image) -> Faces:
         """Faces in the picture's pixels, best score first."""
         image, border = with_border(image, self.pad)
-        return without_border(self.detector.detect([image])[0], image, border)
+        return _without_border(self.detector.detect([image])[0], image, border)
 
 
-def with_border(image: Image, share: float) -> tuple[Image, int]:
-    """The picture with its rim repeated outwards, and by how many pixels: ``share`` of its longer
-    side."""
-    border = round(share * max(image.shape[:2]))
-    if not border:
-        return image, 0
-    edges = (border, border, border, border)
-    return np.asarray(cv2.copyMakeBorder(image, *edges, cv2.BORDER_REPLICATE), np.uint8), border
-
-
-def without_border(faces: Faces, image: Image, border: int) -> Faces:
-    """Faces found in ``image`` with a ``border``, in pixels of the picture without it."""
+def _without_border(faces: Faces, image: Image, border: int) -> Faces:
+    """Faces found in ``image`` with a ``border``, cut at the edges of the picture without it."""
     height, width = image.shape[0] - 2 * border, image.shape[1] - 2 * border
-    boxes = np.clip(faces.boxes - border, 0, np.array([width, height, width, height], np.float32))
-    return Faces(boxes.astype(np.float32), faces.scores, faces.landmarks - np.float32(border))
+    return clip_faces(take_border_off(faces, border), width, height)
