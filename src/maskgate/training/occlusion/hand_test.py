@@ -8,7 +8,6 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from maskgate.alignment import CropSpec
 from maskgate.classification import Classifier
 from maskgate.detection import Detector
 from maskgate.errors import DataError
@@ -90,8 +89,8 @@ def hand_test(
             found = np.flatnonzero(matching.truth == 0)
             lost.append(not len(found))
             place = again.select(found[:1]) if len(found) else faces
-            before.append(_probabilities(image, faces, classifier, classifier.crop))
-            after.append(_probabilities(covered, place, classifier, classifier.crop))
+            before.append(_probabilities(image, faces, classifier))
+            after.append(_probabilities(covered, place, classifier))
         progress(number + 1)
     if not before:
         raise DataError("no face was found in any picture; give other --faces")
@@ -115,8 +114,8 @@ def hand_test(
     )
 
 
-def _probabilities(image: Image, face: Faces, classifier: Classifier, crop: CropSpec) -> NDArray[np.float32]:
-    return np.asarray(classifier.classify(crop.cut(image, face))[0], np.float32)
+def _probabilities(image: Image, face: Faces, classifier: Classifier) -> NDArray[np.float32]:
+    return np.asarray(classifier.classify(classifier.crop.cut(image, face))[0], np.float32)
 
 
 def _incorrect(p: NDArray[np.float32], limit: float) -> float:
