@@ -96,7 +96,6 @@ seed = 1
 architecture = "resnet18"
 start = "gone"
 validation = {validation}
-wearers_accused = 0.1
 [[source]]
 path = "faces"
 kind = "crops"

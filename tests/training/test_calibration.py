@@ -4,10 +4,8 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from scipy.optimize import minimize_scalar
-from scipy.special import log_softmax
+from scipy.special import expit, log_softmax
 from scipy.special import softmax as scipy_softmax
 
 from maskgate.training.calibration import fit_temperature, fit_threshold, negative_log_likelihood, softmax
@@ -56,35 +54,47 @@ def test_temperature_stays_within_bounds() -> None:
     assert fit_temperature(always, np.ones(10, np.int64)) == pytest.approx(10, rel=1e-3)
 
 
-def test_threshold_by_hand() -> None:
-    p_mask = np.array([0.9, 0.2, 0.7, 0.4, 0.8, 0.99, 0.01])
-    labels = np.array([0, 0, 0, 0, 0, 1, 2])  # five wearers: 0.2, 0.4, 0.7, 0.8, 0.9
-    assert fit_threshold(p_mask, labels, 0.0) == pytest.approx(0.2)
-    assert fit_threshold(p_mask, labels, 0.19) == pytest.approx(0.2)
-    assert fit_threshold(p_mask, labels, 0.2) == pytest.approx(0.4)  # one wearer in five
-    assert fit_threshold(p_mask, labels, 0.4) == pytest.approx(0.7)
-    assert fit_threshold(p_mask, labels, 1.0) == pytest.approx(0.9)
+def log_odds(p: float) -> float:
+    return math.log(p / (1 - p))
+
+
+@pytest.mark.parametrize("middle", [0.2, 0.5, 0.8])
+def test_threshold_lies_in_the_middle_of_faces_that_mirror_each_other(middle: float) -> None:
+    offsets = np.array([0.5, 1.0, 2.5, 4.0])
+    z = np.concatenate([log_odds(middle) + offsets, log_odds(middle) - offsets])
+    labels = np.array([0] * 4 + [1] * 4)
+    assert fit_threshold(1 / (1 + np.exp(-z)), labels) == pytest.approx(middle, abs=0.01)
+
+
+def test_threshold_against_a_slow_search() -> None:
+    rng = np.random.default_rng(3)
+    labels = rng.choice(3, 200, p=[0.5, 0.4, 0.1])
+    p_mask = 1 / (1 + np.exp(-(np.where(labels == 0, 2.0, -3.0) + rng.normal(0, 2, 200))))
+
+    def cost(threshold: float) -> float:
+        total = 0.0
+        for p, label in zip(p_mask, labels, strict=True):
+            wrong = expit((log_odds(p) - log_odds(threshold)) / 0.7 * (-1 if label == 0 else 1))
+            total += wrong / (labels == label).sum() * (1.0 if label == 0 else 0.5)
+        return total
+
+    grid = np.linspace(0.05, 0.95, 400)
+    best = min(cost(t) for t in grid)
+    assert cost(fit_threshold(p_mask, labels, 0.7)) == pytest.approx(best, rel=1e-3)
+
+
+def test_wrong_labels_hardly_move_the_threshold() -> None:
+    rng = np.random.default_rng(0)
+    labels = np.repeat([0, 1], 500)
+    z = np.where(labels == 0, 3.5, -3.5) + rng.normal(0, 1.5, 1000)
+    fair = fit_threshold(1 / (1 + np.exp(-z)), labels)
+    z[:25] = -7.0  # bare faces that someone labelled mask
+    assert abs(log_odds(fit_threshold(1 / (1 + np.exp(-z)), labels)) - log_odds(fair)) < 0.3
 
 
 def test_threshold_at_the_bounds() -> None:
-    assert fit_threshold(np.array([0.001, 0.9]), np.array([0, 0]), 0.0) == 0.05
-    assert fit_threshold(np.array([0.999, 0.998]), np.array([0, 0]), 0.5) == 0.95
-    assert fit_threshold(np.array([0.3]), np.array([1]), 0.1) == 0.5  # no wearer to go by
-
-
-@given(
-    st.lists(st.floats(0.06, 0.94), min_size=1, max_size=40),
-    st.floats(0, 1),
-    st.lists(st.floats(0, 1), max_size=10),
-)
-def test_threshold_is_the_highest_that_keeps_the_promise(
-    wearers: list[float], share: float, others: list[float]
-) -> None:
-    p_mask = np.array([*wearers, *others])
-    labels = np.array([0] * len(wearers) + [1] * len(others))
-    threshold = fit_threshold(p_mask, labels, share)
-    own = np.array(wearers)
-    allowed = share * len(own)
-    assert (own < threshold).sum() <= allowed
-    higher = math.nextafter(threshold, 2)
-    assert (own < higher).sum() > allowed or (own <= threshold).all()
+    assert fit_threshold(np.array([0.001, 0.0001]), np.array([0, 1])) == pytest.approx(0.05)
+    assert fit_threshold(np.array([0.9999, 0.999]), np.array([0, 2])) == pytest.approx(0.95)
+    assert fit_threshold(np.array([0.0, 1.0]), np.array([1, 0])) == pytest.approx(0.5, abs=0.01)
+    assert fit_threshold(np.array([0.3]), np.array([1])) == 0.5  # no wearer to go by
+    assert fit_threshold(np.array([0.3]), np.array([0])) == 0.5

@@ -22,8 +22,9 @@ from maskgate.errors import DataError  # noqa: E402
 from maskgate.nets.backbones import create_backbone  # noqa: E402
 from maskgate.nets.classifier import FaceClassifier  # noqa: E402
 from maskgate.nets.face_resnet import BLOCKS, FaceResNet  # noqa: E402
+from maskgate.training.calibration import fit_threshold  # noqa: E402
 from maskgate.training.classifier import ClassifierTask, finish, run_recipe, train_classifier  # noqa: E402
-from maskgate.training.classifier_data import MASK, NO_MASK, ClassifierAugmentation  # noqa: E402
+from maskgate.training.classifier_data import NO_MASK, ClassifierAugmentation  # noqa: E402
 from maskgate.training.classifier_setup import ClassifierData, Places  # noqa: E402
 from maskgate.training.classifier_validation import ValidationFaces  # noqa: E402
 from maskgate.training.crops import FaceCrops  # noqa: E402
@@ -100,16 +101,17 @@ def test_smoothing_is_of_the_labels() -> None:
 
 def test_finish_writes_what_was_fitted(tmp_path: Path) -> None:
     net = small_net()
+    with torch.no_grad():
+        net.fc.weight *= 200  # noise is all alike to a network that has learnt nothing
     rng = np.random.default_rng(0)
     views = rng.integers(0, 256, (40, 64, 64, 3), dtype=np.uint8)
     kinds = np.array([0] * 30 + [1] * 5 + [2] * 5)
     faces = ValidationFaces(views, rng.integers(0, 3, 40), kinds, np.arange(40, dtype=np.float32))
-    finish(net, faces, 64, 0.1, tmp_path)
+    finish(net, faces, 64, tmp_path)
     figures = json.loads((tmp_path / "figures.json").read_text())
     session = ort.InferenceSession(str(tmp_path / "model.onnx"))
     p = ResNetClassifier(session, CropSpec("rotate", 64), sure=figures["sure"]).classify(views)
-    wearers = p[:30][faces.labels[:30] == MASK, 0]
-    assert (wearers < figures["threshold"] - 1e-3).mean() <= 0.1
+    assert figures["threshold"] == pytest.approx(fit_threshold(p[:30, 0], faces.labels[:30]), abs=0.02)
     assert figures["validation_faces"] == 30
     called = p[:30][faces.labels[:30] == NO_MASK, 0] >= figures["threshold"]
     assert figures["validation"]["recall_no_mask"] == pytest.approx(1 - called.mean(), abs=0.11)
@@ -176,11 +178,10 @@ def test_recipe_from_pictures_to_a_model(shared: Path, small_data: Path, tmp_pat
         train_classifier(recipe | {"seed": 12}, places, output, threads=1, workers=1)
 
 
-@pytest.mark.parametrize("name", ["architecture", "wearers_accused"])
-def test_recipe_of_another_network(tmp_path: Path, name: str) -> None:
+def test_recipe_of_another_network(tmp_path: Path) -> None:
     recipe = read_recipe(RECIPES / "classifier.toml")
-    del recipe[name]
-    with pytest.raises(DataError, match=f"no field '{name}'"):
+    del recipe["architecture"]
+    with pytest.raises(DataError, match="no field 'architecture'"):
         train_classifier(
             recipe, Places(tmp_path, tmp_path, (tmp_path,), tmp_path), tmp_path / "run", threads=1, workers=1
         )

@@ -136,7 +136,9 @@ class TestDataset:
         for name in ("vary_light", "vary_sharpness"):
             monkeypatch.setattr(classifier_data, name, lambda image, rng: image)
         monkeypatch.setattr(classifier_data, "_cover_corner", lambda view, rng: view)
-        a = ClassifierAugmentation(shares=(1, 0, 0), drawn_masks=0, evenness=evenness)
+        a = ClassifierAugmentation(
+            shares=(1, 0, 0), drawn_masks=0, recoloured=0, hooded=0, neighbours=0, evenness=evenness
+        )
         crops = stripes([MASK] * 10 + [NO_MASK, INCORRECT], [0] + [1] * 9 + [0, 0])
         crops.images[0] = 255
         data = ClassifierDataset(crops, 0, a, Painter(), 0)

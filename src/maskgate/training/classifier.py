@@ -107,7 +107,7 @@ def train_classifier(
     Raises :class:`~maskgate.errors.DataError` on a recipe or data that cannot be used.
     """
     cv2.setNumThreads(1)
-    require(recipe, ("architecture", "wearers_accused"), "the classifier's recipe")
+    require(recipe, ("architecture",), "the classifier's recipe")
     network = network_recipe(recipe)  # before hours of finding faces
     find_start(network.start, recipe.get("starts", {}), places.weights, network.architecture)
     run = RunFolder(output, {**recipe, "labeller": str(places.labeller)})
@@ -119,10 +119,8 @@ def train_classifier(
             write_atomic(output / "sides.csv", data.table().encode())
         net = run_recipe(recipe, data, places, run, processes, threads=threads, workers=workers)
         if processes.first:
-            finish(
-                net, data.validation, data.augmentation.size, float(recipe["wearers_accused"]), output,
-                storage=network.storage, test=data.testing if len(data.test) else None,
-            )  # fmt: skip
+            test = data.testing if len(data.test) else None
+            finish(net, data.validation, data.augmentation.size, output, storage=network.storage, test=test)
 
 
 def network_recipe(recipe: Mapping[str, Any]) -> NetworkRecipe:
@@ -164,7 +162,6 @@ def finish(
     net: nn.Module,
     validation: ValidationFaces,
     size: int,
-    wearers_accused: float,
     output: Path,
     *,
     storage: Storage = "float16",
@@ -176,7 +173,7 @@ def finish(
     real = validation.kinds == 0
     temperature = fit_temperature(logits[real], validation.labels[real])
     probabilities = probabilities_of(net, validation, temperature)
-    threshold = fit_threshold(probabilities[real, 0], validation.labels[real], wearers_accused)
+    threshold = fit_threshold(probabilities[real, 0], validation.labels[real])
     figures: dict[str, Any] = {
         "temperature": temperature,
         "threshold": threshold,

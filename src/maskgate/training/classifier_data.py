@@ -14,8 +14,11 @@ from torch.utils.data import Dataset
 
 from maskgate.errors import DataError
 from maskgate.training.crops import MARGIN, SIDE, FaceCrops
+from maskgate.training.occlusion.heads import lay_neighbour
+from maskgate.training.occlusion.hoods import draw_hood
 from maskgate.training.occlusion.masks import Wearing
 from maskgate.training.occlusion.paint import Painter
+from maskgate.training.occlusion.recolour import recolour_mask
 from maskgate.training.photometric import vary_light, vary_sharpness
 from maskgate.types import LABELS, Image
 
@@ -33,6 +36,9 @@ class ClassifierAugmentation:
         drawn_masks: share of the class mask that is drawn on bare faces.
         drawn_wrong: share of the class incorrect that is drawn on bare faces.
         covered: share of the class no_mask that gets a hand, scarf or beard.
+        recoloured: share of the real masks that get another colour or a print.
+        hooded: share of all faces that get a hood or a head cloth.
+        neighbours: share of all faces with another face beside them.
         evenness: 0 draws each crop alike, 1 each source alike.
         any_angle: share turned by any angle instead of a few degrees.
         smoothing: of the labels.
@@ -44,6 +50,9 @@ class ClassifierAugmentation:
     drawn_masks: float = 0.12
     drawn_wrong: float = 0.45
     covered: float = 0.35
+    recoloured: float = 0.15
+    hooded: float = 0.04
+    neighbours: float = 0.08
     evenness: float = 0.4
     any_angle: float = 0.06
     smoothing: float = 0.02
@@ -141,9 +150,7 @@ class ClassifierDataset(Dataset[tuple[Tensor, ...]]):
         draws = rng.random() < self._drawn[label] or not len(self._pools[label][0])
         pool, weight = self._bare if draws and len(self._bare[0]) else self._pools[label]
         i = int(rng.choice(pool, p=weight))
-        crop = self.crops.images[i]
-        if pool is self._bare[0]:
-            crop = paint(crop, self.crops.landmarks[i], label, self.painter, rng)
+        crop = self._dressed(i, label, pool is self._bare[0], rng)
         if rng.random() < 0.5:
             crop = np.ascontiguousarray(crop[:, ::-1])
         view = draw_view(crop, a.margin, a.size, rng, a.any_angle)
@@ -153,6 +160,21 @@ class ClassifierDataset(Dataset[tuple[Tensor, ...]]):
         if rng.random() < 0.1:
             view = _cover_corner(view, rng)
         return view, label
+
+    def _dressed(self, i: int, label: int, draws: bool, rng: np.random.Generator) -> Image:
+        """Face i with what is drawn on it and around it."""
+        crop: Image = self.crops.images[i]
+        landmarks = self.crops.landmarks[i]
+        placed = not np.isnan(landmarks).any()
+        if draws:
+            crop = paint(crop, landmarks, label, self.painter, rng)
+        elif label == MASK and placed and rng.random() < self.a.recoloured:
+            crop = recolour_mask(crop, landmarks, rng)
+        if placed and rng.random() < self.a.hooded:
+            crop = draw_hood(crop, landmarks, rng)
+        if rng.random() < self.a.neighbours:
+            crop = lay_neighbour(crop, self.crops.images[int(rng.integers(len(self.crops)))], rng)
+        return crop
 
 
 def paint(

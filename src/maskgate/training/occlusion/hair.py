@@ -10,7 +10,8 @@ from maskgate.training.occlusion.blending import Area, exposure, fill_polygon, l
 from maskgate.training.occlusion.geometry import FaceFrame, smooth_outline
 from maskgate.types import Image
 
-_TONES = ((22, 18, 16), (48, 34, 26), (92, 62, 42), (150, 112, 72), (205, 170, 120), (150, 148, 145))
+HAIR_TONES = ((22, 18, 16), (48, 34, 26), (92, 62, 42), (150, 112, 72), (205, 170, 120), (150, 148, 145))
+"""RGB, from black to grey."""
 
 
 def draw_hair(image: Image, landmarks: NDArray[np.float32], rng: np.random.Generator) -> Image:
@@ -31,7 +32,7 @@ def draw_hair(image: Image, landmarks: NDArray[np.float32], rng: np.random.Gener
     cover = np.zeros(shape, np.float32)
     for lock in locks:
         cover = np.maximum(cover, fill_polygon(shape, lock - area.corner))
-    strands = _strands(shape, frame, rng)
+    strands = draw_strands(shape, frame, rng)
     # the rim falls apart into single strands
     sigma = max(frame.scale * rng.uniform(0.08, 0.22), 0.7)
     loose = np.asarray(cv2.GaussianBlur(cover, (0, 0), sigma), np.float32)
@@ -39,7 +40,7 @@ def draw_hair(image: Image, landmarks: NDArray[np.float32], rng: np.random.Gener
     tone = _tone(image, frame, rng)
     lit = 0.35 + 0.65 * exposure(part, cover.astype(np.float32)) if tone is None else 1.0
     if tone is None:
-        tone = np.array(_TONES[int(rng.integers(len(_TONES)))], np.float32) * np.float32(
+        tone = np.array(HAIR_TONES[int(rng.integers(len(HAIR_TONES)))], np.float32) * np.float32(
             rng.uniform(0.8, 1.25)
         )
     layer = tone * (1 + np.float32(rng.uniform(0.12, 0.3)) * strands[..., None]) * np.float32(lit)
@@ -72,8 +73,9 @@ def _locks(rng: np.random.Generator) -> list[NDArray[np.float64]]:
     return locks
 
 
-def _strands(shape: tuple[int, int], frame: FaceFrame, rng: np.random.Generator) -> NDArray[np.float32]:
-    """Noise ``(H, W)`` of unit spread, drawn out downward along a slight wave."""
+def draw_strands(shape: tuple[int, int], frame: FaceFrame, rng: np.random.Generator) -> NDArray[np.float32]:
+    """Noise ``(H, W)`` of unit spread, drawn out downward along a slight wave, as fine as hair on a
+    face of ``frame``."""
     columns = shape[1] + 16
     noise = rng.standard_normal((max(shape[0] // 8, 2), columns), np.float32)
     smooth = cv2.GaussianBlur(noise, (0, 0), sigmaX=max(frame.scale * 0.03, 0.5), sigmaY=1.2)

@@ -12,6 +12,7 @@ from maskgate.training.occlusion.cloth import draw_beard, draw_scarf
 from maskgate.training.occlusion.glasses import draw_glasses
 from maskgate.training.occlusion.hair import draw_hair
 from maskgate.training.occlusion.hands import Hand, lay_hand
+from maskgate.training.occlusion.heads import draw_head
 from maskgate.training.occlusion.loose import hang_mask, hold_mask
 from maskgate.training.occlusion.masks import Wearing, draw_mask
 from maskgate.training.occlusion.objects import draw_object
@@ -25,7 +26,7 @@ _WRONG_SHARES = (0.5, 0.15, 0.35)
 
 @dataclass(frozen=True)
 class Painter:
-    """Draws masks, hands, things, scarves, beards, hair and glasses on bare faces.
+    """Draws masks, hands, things, scarves, beards, hair, heads and glasses on bare faces.
 
     Attributes:
         templates: mask templates; masks are drawn from scratch where there are none.
@@ -70,8 +71,8 @@ class Painter:
         return self.mask(image, landmarks, wearing, rng)
 
     def bare_cover(self, image: Image, landmarks: NDArray[np.float32], rng: np.random.Generator) -> Image:
-        """Something that is no mask on the face: a hand, a thing held up, a scarf, a beard, hair, or a
-        mask beside the face."""
+        """Something that is no mask on the face: a hand, a thing held up, a scarf, a beard, hair, a mask
+        beside the face, or another head before it."""
         weights = np.array([getattr(self.shares, kind) for kind in COVERS])
         if not self.hands:
             weights[COVERS.index("hands")] = 0
@@ -89,6 +90,8 @@ class Painter:
             return draw_beard(image, landmarks, rng)
         if kind == "hair":
             return draw_hair(image, landmarks, rng)
+        if kind == "heads":
+            return draw_head(image, landmarks, rng)
         return hold_mask(image, landmarks, rng, self._holding(rng))
 
     def cover_any(self, image: Image, landmarks: NDArray[np.float32], rng: np.random.Generator) -> Image:

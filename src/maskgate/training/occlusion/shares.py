@@ -12,7 +12,7 @@ class OcclusionShares:
     """Weights of the kinds of drawing, none negative.
 
     Attributes:
-        hands, objects, scarves, beards, hair, held_masks: on bare faces that stay ``no_mask``; only
+        hands, objects, scarves, beards, hair, held_masks, heads: on bare faces that stay ``no_mask``; only
             their relation to each other counts. Without ``hands`` nothing is held by one either.
         holding: share of the objects and masks beside a face that a hand holds.
         over_mouth: share of the scarves that hide the mouth.
@@ -29,6 +29,7 @@ class OcclusionShares:
     beards: float = 0.1
     hair: float = 0.06
     held_masks: float = 0.04
+    heads: float = 0.08
     holding: float = 0.6
     over_mouth: float = 0.35
     templates: float = 0.4
@@ -44,5 +45,5 @@ class OcclusionShares:
                 raise DataError(f"[occlusion.shares] has {field.name} = {value}; use 0 to 1")
 
 
-COVERS = ("hands", "objects", "scarves", "beards", "hair", "held_masks")
+COVERS = ("hands", "objects", "scarves", "beards", "hair", "held_masks", "heads")
 """The shares that are weights of what covers bare faces."""
