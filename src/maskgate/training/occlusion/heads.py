@@ -22,8 +22,8 @@ def draw_head(image: Image, landmarks: NDArray[np.float32], rng: np.random.Gener
     frame = FaceFrame.from_landmarks(landmarks)
     if frame is None:
         return image.copy()
-    size = rng.uniform(1.0, 1.7)
-    wide, high = 1.9 * size * rng.uniform(0.85, 1.1), 1.7 * size * rng.uniform(0.9, 1.15)
+    size = rng.uniform(0.85, 1.4)
+    wide, high = 2.4 * size * rng.uniform(0.85, 1.1), 1.6 * size * rng.uniform(0.9, 1.15)
     top = rng.uniform(0.1, 1.25)
     centre = np.array([rng.normal(0, 1.1), top + high])
     angle = np.linspace(0, 2 * np.pi, 10, endpoint=False)
