@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from maskgate.errors import DataError
 from maskgate.nets.resnet import StridePlace
+from maskgate.training.keras_resnet import read_keras_resnet50
 from maskgate.training.recipe import build
 
 SCRATCH = "scratch"
@@ -77,12 +78,15 @@ def find_start(
 
 
 def read_state(file: Path) -> dict[str, Tensor]:
-    """Tensors by name of a safetensors file or a PyTorch state dict, float32.
+    """Tensors by name of a safetensors file, a PyTorch state dict or Keras's ResNet-50, float32.
 
     State dicts may lie inside a checkpoint (under ``state_dict``, ``net_state_dict`` or ``model``),
     and names may begin with ``module.`` or ``backbone.``; both are taken off. Pickles are read with
-    ``weights_only=True``. Raises :class:`~maskgate.errors.DataError` on any other content.
+    ``weights_only=True``, a ``.json`` by :mod:`~maskgate.training.keras_resnet`. Raises
+    :class:`~maskgate.errors.DataError` on any other content.
     """
+    if file.suffix == ".json":
+        return read_keras_resnet50(file)
     try:
         if file.suffix == ".safetensors":
             content: object = load_file(file)
