@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import io
+import json
 import pickle
 from pathlib import Path
 
@@ -223,3 +224,23 @@ class TestFindStart:
     def test_an_impossible_stride(self) -> None:
         with pytest.raises(DataError, match="use 'conv1' or 'conv2'"):
             Start("f", stride="conv3")
+
+
+def test_a_run_hands_its_stride_on(tmp_path: Path) -> None:
+    def run(name: str, start: str, **starts: dict[str, str]) -> str:
+        folder = tmp_path / name
+        folder.mkdir()
+        (folder / "settings.json").write_text(json.dumps({"start": start, "starts": starts}))
+        (folder / "model.safetensors").write_bytes(b"")
+        return str(folder / "model.safetensors")
+
+    first = run("first", "imagenet", imagenet={"file": "r.safetensors", "stride": "conv1"})
+    second = run("second", first, imagenet={"file": "r.safetensors", "stride": "conv1"})
+    plain = run("plain", "faces", faces={"file": "f.safetensors"})
+    random = run("random", "scratch")
+    (tmp_path / "alone.safetensors").write_bytes(b"")
+    for name, stride in (
+        (first, "conv1"), (second, "conv1"), (plain, "conv2"), (random, "conv2"),
+        (str(tmp_path / "alone.safetensors"), "conv2"),
+    ):  # fmt: skip
+        assert find_start(name, {}, [], "resnet50")[0].stride == stride

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -60,7 +61,8 @@ def find_start(
         weights: folders to look in, the first that has it.
         architecture: of the network, to fill into the file's name.
 
-    The path is None for ``scratch``. Raises :class:`~maskgate.errors.DataError` where there is no
+    A file in a run folder has its stride where that run's start had it. The path is None for
+    ``scratch``. Raises :class:`~maskgate.errors.DataError` where there is no
     such start or file.
     """
     if name == SCRATCH:
@@ -71,10 +73,24 @@ def find_start(
     wanted = start.file.replace("{architecture}", architecture)
     for path in (Path(wanted), *(folder / wanted for folder in weights)):
         if path.is_file():
-            return start, path
+            return (start if name in table else replace(start, stride=_stride_of_run(path.parent))), path
     known = ", ".join((SCRATCH, *table))
     places = f"not in {', '.join(map(str, weights))}" if weights else "not there"
     raise DataError(f"the start {name!r} needs the file {wanted}, which is {places}; known starts: {known}")
+
+
+def _stride_of_run(folder: Path) -> str:
+    """Where the network of a run folder has its stride: as its start, or that start's own run, had it."""
+    try:
+        settings = json.loads((folder / "settings.json").read_text("utf-8"))
+        start = str(settings["start"])
+        table = settings.get("starts", {})
+        if start in table:
+            return str(table[start].get("stride", "conv2"))
+    except (OSError, ValueError, KeyError, AttributeError, TypeError):
+        return "conv2"  # no run folder of ours
+    own = Path(start).parent
+    return "conv2" if start == SCRATCH or own == folder else _stride_of_run(own)
 
 
 def read_state(file: Path) -> dict[str, Tensor]:
