@@ -148,7 +148,8 @@ def test_recipe_from_pictures_to_a_model(shared: Path, small_data: Path, tmp_pat
         {"path": "crops/rmfd-web", "kind": "crops", "labels": {"mask": "mask", "no_mask": "no_mask"}},
         {"path": "photos/types", "kind": "photos", "labels": {"incorrect": "incorrect"}},
     ]
-    recipe |= {"architecture": "face-resnet3", "validation": 0.3, "test": 0.3}
+    recipe |= {"architecture": "face-resnet3", "start": "face-metric", "validation": 0.3, "test": 0.3}
+    recipe["augmentation"] = {}
     recipe["loop"] |= {"samples": 16, "batch": 8, "warm_up": 1}
     recipe["loop"] |= {"bfloat16": False}
     output = tmp_path / "run"
