@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from skimage import data
 
-from maskgate.models import InputSpec, ModelCard, write_card
+from maskgate.models import DEFAULT_DETECTOR, InputSpec, ModelCard, find_card, write_card
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 
@@ -57,6 +57,23 @@ def add_model(own_models: Path) -> Callable[..., ModelCard]:
         return card
 
     return add
+
+
+@pytest.fixture(scope="session")
+def labelling_network() -> bytes:
+    """The detector that ships with a head of labels, as ONNX: P(label) is the softmax of an anchor's first
+    three landmark offsets."""
+    onnx = pytest.importorskip("onnx")
+    model = onnx.load(str(find_card(DEFAULT_DETECTOR, "detection").path))
+    graph = model.graph
+    for name, value in (("from", 0), ("to", 3), ("axis", 2)):
+        graph.initializer.append(onnx.numpy_helper.from_array(np.array([value], np.int64), name))
+    graph.node.append(onnx.helper.make_node("Slice", ["landmarks", "from", "to", "axis"], ["three"]))
+    graph.node.append(onnx.helper.make_node("Softmax", ["three"], ["labels"], axis=-1))
+    shape = ["batch", "anchors", 3]
+    graph.output.append(onnx.helper.make_tensor_value_info("labels", onnx.TensorProto.FLOAT, shape))
+    onnx.checker.check_model(model, full_check=True)
+    return bytes(model.SerializeToString())
 
 
 @pytest.fixture

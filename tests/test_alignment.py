@@ -41,6 +41,18 @@ def test_a_crop_spec_cuts_by_its_kind(astronaut: np.ndarray, faces: Faces) -> No
     assert not np.array_equal(rotated, aligned)
 
 
+def test_faces_without_landmarks_are_upright_average_ones(astronaut: np.ndarray) -> None:
+    box = np.array([[178, 62, 272, 182]], np.float32)
+    places = [[0.3, 0.38], [0.7, 0.38], [0.5, 0.58], [0.34, 0.77], [0.66, 0.77]]
+    points = np.array([178, 62]) + np.array(places) * [94, 120]
+    known = Faces(box, np.ones(1, np.float32), points[None])
+    blind = Faces(box, np.ones(1, np.float32), np.full((1, 5, 2), np.nan, np.float32))
+    for spec in (CropSpec("rotate", 64, 1.6), CropSpec("five-point", 64)):
+        crop = spec.cut(astronaut, blind)
+        assert crop.std() > 20
+        np.testing.assert_allclose(crop.astype(int), spec.cut(astronaut, known), atol=1)
+
+
 @pytest.mark.parametrize("kind", ["rotate", "five-point"])
 def test_no_face_gives_no_crop(astronaut: np.ndarray, kind: Any) -> None:
     assert CropSpec(kind, 32).cut(astronaut, Faces.empty()).shape == (0, 32, 32, 3)

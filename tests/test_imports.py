@@ -62,6 +62,8 @@ THIRD_PARTIES: dict[str, set[str]] = {
 # single modules that may do more than their room
 EXCEPTIONS: dict[str, set[str]] = {
     "evaluation.comparison": {"nets", "training", "torch"},
+    "training.eigenfaces": {"sklearn"},
+    "training.svm": {"sklearn"},
 }
 
 
@@ -173,13 +175,17 @@ def test_importing_maskgate_loads_nothing_heavy() -> None:
     assert loaded_after("from maskgate import MaskGate").isdisjoint(HEAVY)
 
 
-@pytest.mark.parametrize("module", ["results", "findings", "page", "plots", "report"])
+@pytest.mark.parametrize(
+    "module",
+    ["results", "findings", "page", "plots", "report", "robustness", "robustness_plots", "comparison_report"],
+)
 def test_reports_of_studies_load_no_torch(module: str) -> None:
     assert "torch" not in loaded_after(f"import maskgate.studies.{module}")
 
 
 @pytest.mark.parametrize(
-    "command", [[], ["detect"], ["classify"], ["evaluate", "scenes"], ["models"], ["data"], ["train"]]
+    "command",
+    [[], ["detect"], ["classify"], ["evaluate", "scenes"], ["models"], ["data"], ["train"], ["compare"]],
 )
 def test_help_loads_nothing_heavy(command: list[str]) -> None:
     loaded = loaded_after(

@@ -13,7 +13,9 @@ from PIL import Image as Pillow
 from maskgate import Faces, Label, MaskGate
 from maskgate.alignment import CropSpec
 from maskgate.classification.quality import UncertainLimits
+from maskgate.detection import LabelledFaces
 from maskgate.errors import ImageError, InputError, ModelNotFoundError
+from maskgate.models import InputSpec
 from maskgate.types import Image
 
 EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
@@ -174,6 +176,22 @@ class Grey:
         return np.stack([mask, 0.75 * (1 - mask), 0.25 * (1 - mask)], 1).astype(np.float32)
 
 
+class Labelling(Fixed):
+    """A detector that also says what is on its faces: always the same."""
+
+    name = "labelling"
+    threshold = 0.4
+    probabilities = np.array([[0.45, 0.35, 0.2], [0.3, 0.3, 0.4], [0.1, 0.8, 0.1]], np.float32)
+
+    def find(self, images: Sequence[Image]) -> list[LabelledFaces]:
+        return [LabelledFaces(faces, self.probabilities[: len(faces)]) for faces in self.detect(images)]
+
+    def judge(self, image: Image, faces: Faces) -> np.ndarray:
+        assert self.faces.boxes.shape == (0, 4), "only where it finds nothing itself"
+        self.judged = image.shape, faces.boxes.tolist()
+        return np.full((len(faces), 3), [0.5, 0.25, 0.25], np.float32)
+
+
 def three_faces() -> Faces:
     boxes = np.array([[10, 10, 40, 40], [60, 10, 90, 40], [10, 60, 25, 75]], np.float32)
     places = np.array([[0.3, 0.4], [0.7, 0.4], [0.5, 0.6], [0.35, 0.8], [0.65, 0.8]], np.float32)
@@ -216,6 +234,77 @@ class TestParts:
         for verdicts, factor in ((first, 1.0), (second, 0.5), (third, 0.0)):
             wanted = factor * np.array([200, 20, 0]) / 255
             np.testing.assert_allclose(verdicts.probabilities[:, 0], wanted, atol=0.02)
+
+
+class TestOnePass:
+    """A detector that says what is on its faces."""
+
+    picture = TestParts.picture
+
+    def test_no_classifier_is_asked(self) -> None:
+        gate = MaskGate(Labelling(three_faces()))
+        assert gate.classifier is None
+        dark = self.picture // 2
+        for verdicts in gate.batch([self.picture, dark]):
+            np.testing.assert_array_equal(verdicts.probabilities, Labelling.probabilities)
+            np.testing.assert_array_equal(verdicts.faces.scores, three_faces().scores)
+            assert verdicts.threshold == 0.4
+            assert verdicts.labels == [Label.MASK, Label.INCORRECT, Label.NO_MASK]
+            assert verdicts.milliseconds.detect > 0
+
+    def test_own_threshold_and_limits(self) -> None:
+        limits = UncertainLimits(size=20, sharpness=0, margin=0.5)
+        verdicts = MaskGate(Labelling(three_faces()), threshold=0.25, limits=limits)(self.picture)
+        assert verdicts.labels == [Label.MASK, Label.MASK, Label.NO_MASK]
+        # log-odds 0.9, 0.25 and -1.1 above or below that of the threshold; the third is small besides
+        assert verdicts.uncertain.tolist() == [False, True, True]
+        blurred = replace(limits, size=0, sharpness=1e9)
+        assert MaskGate(Labelling(three_faces()), limits=blurred)(self.picture).uncertain.all()
+
+    def test_a_classifier_that_is_named_decides(self) -> None:
+        gate = MaskGate(Labelling(three_faces()), Grey())
+        assert isinstance(gate.classifier, Grey)
+        verdicts = gate(self.picture)
+        assert verdicts.threshold == 0.3
+        np.testing.assert_allclose(verdicts.probabilities[:, 0], [200 / 255, 20 / 255, 0], atol=0.02)
+
+    def test_a_crop(self) -> None:
+        faces = Faces(
+            three_faces().boxes + 40, three_faces().scores * [0.5, 1, 1], three_faces().landmarks + 40
+        )
+        (face,) = MaskGate(Labelling(faces)).classify(self.picture)  # with a border of 40 pixels
+        np.testing.assert_allclose(face.box, three_faces().boxes[1], atol=1e-4)
+        assert list(face.probabilities.values()) == pytest.approx(Labelling.probabilities[1].tolist())
+
+    def test_a_crop_in_which_it_finds_nothing(self) -> None:
+        finder = Labelling(Faces.empty())
+        (face,) = MaskGate(finder).classify(self.picture)
+        assert face.box.tolist() == [0, 0, 100, 100]
+        assert face.score == 0
+        assert list(face.probabilities.values()) == [0.5, 0.25, 0.25]
+        assert finder.judged == ((180, 180, 3), [[40, 40, 140, 140]])
+
+    def test_a_picture_without_faces(self) -> None:
+        verdicts = MaskGate(Labelling(Faces.empty()))(self.picture)
+        assert verdicts.probabilities.shape == (0, 3)
+        assert MaskGate(Labelling(three_faces())).batch([]) == []
+
+    def test_a_real_one_by_its_name(
+        self, add_model: Any, labelling_network: bytes, astronaut: np.ndarray, gate: MaskGate
+    ) -> None:
+        add_model(
+            "both", labelling_network, architecture="direct",
+            classes=("background", "mask", "no_mask", "incorrect"),
+            input=InputSpec(None, None, "BGR", (104.0, 117.0, 123.0)), settings={"threshold": 0.25},
+        )  # fmt: skip
+        one_pass = MaskGate("both", threads=1)
+        verdicts = one_pass(astronaut)
+        np.testing.assert_allclose(verdicts.faces.boxes, gate(astronaut).faces.boxes, atol=0.02)
+        assert verdicts.threshold == 0.25
+        assert sum(verdicts[0].probabilities.values()) == pytest.approx(1, abs=1e-5)
+        assert not verdicts.uncertain[0] or abs(verdicts.probabilities[0, 0] - 0.25) < 0.2
+        assert one_pass.classify(astronaut[20:230, 125:325])[0].score > 0.5
+        assert one_pass.classify(np.full((50, 40, 3), 99, np.uint8))[0].score == 0
 
 
 class TestErrors:

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from maskgate.errors import InputError
-from maskgate.types import Faces, Image
+from maskgate.types import AVERAGE_LANDMARKS, Faces, Image
 
 ARCFACE_TEMPLATE: NDArray[np.float32] = np.array(
     [[38.2946, 51.6963], [73.5318, 51.5014], [56.0252, 71.7366], [41.5493, 92.3655], [70.7299, 92.2041]],
@@ -95,11 +95,12 @@ def rotate_and_crop(image: Image, faces: Faces, size: int = 112, margin: float =
         size: side of the crops in pixels.
         margin: side of the square over the longer side of the upright box.
 
-    Returns ``(N, size, size, 3)`` uint8; outside the picture the nearest pixel is repeated.
+    Returns ``(N, size, size, 3)`` uint8; outside the picture the nearest pixel is repeated. Faces
+    without landmarks are taken as upright.
     """
     matrices = [
         rotate_and_crop_matrix(box, float(roll), size, margin)
-        for box, roll in zip(faces.boxes, faces.roll, strict=True)
+        for box, roll in zip(faces.boxes, np.nan_to_num(faces.roll), strict=True)
     ]
     return _warp(image, matrices, size)
 
@@ -125,10 +126,19 @@ def similarity_matrix(source: NDArray[np.float32], target: NDArray[np.float32]) 
 def align_five_points(image: Image, faces: Faces, size: int = 112) -> Image:
     """Maps each face's five landmarks onto :data:`ARCFACE_TEMPLATE`.
 
-    Returns ``(N, size, size, 3)`` uint8; outside the picture the nearest pixel is repeated.
+    Returns ``(N, size, size, 3)`` uint8; outside the picture the nearest pixel is repeated. Faces
+    without landmarks are taken as upright, with landmarks where an average face in the box has them.
     """
     target = ARCFACE_TEMPLATE * (size / 112)
-    return _warp(image, [similarity_matrix(points, target) for points in faces.landmarks], size)
+    return _warp(image, [similarity_matrix(points, target) for points in _known_landmarks(faces)], size)
+
+
+def _known_landmarks(faces: Faces) -> NDArray[np.float32]:
+    landmarks = faces.landmarks.copy()
+    for i in np.flatnonzero(np.isnan(landmarks).any((1, 2))):
+        x1, y1, x2, y2 = faces.boxes[i]
+        landmarks[i] = AVERAGE_LANDMARKS * (x2 - x1, y2 - y1) + (x1, y1)
+    return landmarks
 
 
 def _warp(image: Image, matrices: Sequence[NDArray[np.float64]], size: int) -> Image:

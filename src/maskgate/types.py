@@ -36,6 +36,11 @@ class Label(StrEnum):
 
 LABELS: tuple[Label, ...] = tuple(Label)
 
+AVERAGE_LANDMARKS: NDArray[np.float32] = np.array(
+    [[0.3, 0.38], [0.7, 0.38], [0.5, 0.58], [0.34, 0.77], [0.66, 0.77]], np.float32
+)
+"""``(5, 2)`` places of an upright face's landmarks, as shares of its box's width and height."""
+
 
 def _array(value: object, shape: tuple[int, ...], name: str) -> NDArray[np.float32]:
     try:
@@ -57,7 +62,7 @@ class Faces:
     Attributes:
         boxes: ``(N, 4)`` float32, x1, y1, x2, y2 in pixels.
         scores: ``(N,)`` float32 in [0, 1], the detector's confidence.
-        landmarks: ``(N, 5, 2)`` float32 pixels.
+        landmarks: ``(N, 5, 2)`` float32 pixels; NaN where the detector gives none.
 
     The arrays are copied and read-only. Raises :class:`~maskgate.errors.InputError` where the shapes
     do not agree.
@@ -86,8 +91,7 @@ class Faces:
         Its landmarks stand where an average face in such a box has them.
         """
         box = np.array([[0, 0, width, height]], np.float32)
-        places = np.array([[0.3, 0.38], [0.7, 0.38], [0.5, 0.58], [0.34, 0.77], [0.66, 0.77]], np.float32)
-        points = places * np.array([width, height], np.float32)
+        points = AVERAGE_LANDMARKS * np.array([width, height], np.float32)
         return cls(box, np.zeros(1, np.float32), points[None])
 
     def __len__(self) -> int:
@@ -101,7 +105,7 @@ class Faces:
     @property
     def roll(self) -> NDArray[np.float32]:
         """``(N,)`` angle of the eye line to the x axis in degrees, in [-180, 180], positive when
-        the picture's right eye is lower."""
+        the picture's right eye is lower; NaN without landmarks."""
         d = self.landmarks[:, 1] - self.landmarks[:, 0]
         return np.asarray(np.degrees(np.arctan2(d[:, 1], d[:, 0])), np.float32)
 

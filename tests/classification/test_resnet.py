@@ -22,10 +22,11 @@ def classifier() -> ResNetClassifier:
 
 
 @pytest.fixture(scope="module")
-def crops(astronaut: np.ndarray) -> np.ndarray:
-    """(5, 112, 112, 3): a face, its mirror image, and things that are no faces."""
-    face = cv2.resize(astronaut[50:200, 150:300], (112, 112))
-    other = [cv2.resize(picture, (112, 112)) for picture in (data.coffee(), data.chelsea(), data.rocket())]
+def crops(astronaut: np.ndarray, classifier: ResNetClassifier) -> np.ndarray:
+    """(5, S, S, 3): a face, its mirror image, and things that are no faces."""
+    side = (classifier.crop.size, classifier.crop.size)
+    face = cv2.resize(astronaut[50:200, 150:300], side)
+    other = [cv2.resize(picture, side) for picture in (data.coffee(), data.chelsea(), data.rocket())]
     return np.stack([face, face[:, ::-1], *other])
 
 
@@ -114,12 +115,12 @@ def test_no_crop_gives_no_row(classifier: ResNetClassifier, crops: np.ndarray) -
 @pytest.mark.parametrize(
     "wrong",
     [
-        np.zeros((1, 111, 112, 3), np.uint8),
-        np.zeros((112, 112, 3), np.uint8),
-        np.zeros((1, 3, 112, 112), np.uint8),
-        np.full((1, 112, 112, 3), np.nan, np.float32),
+        np.zeros((1, 79, 80, 3), np.uint8),
+        np.zeros((80, 80, 3), np.uint8),
+        np.zeros((1, 3, 80, 80), np.uint8),
+        np.full((1, 80, 80, 3), np.nan, np.float32),
     ],
 )
 def test_other_crops_are_refused(classifier: ResNetClassifier, wrong: np.ndarray) -> None:
-    with pytest.raises(InputError, match=r"^crops are .* give uint8 \(N, 112, 112, 3\)$"):
+    with pytest.raises(InputError, match=r"^crops are .* give uint8 \(N, 80, 80, 3\)$"):
         classifier.classify(wrong)

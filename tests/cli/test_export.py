@@ -5,12 +5,15 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from maskgate.alignment import CropSpec
 from maskgate.classification import create_classifier
 from maskgate.detection import create_detector
+from maskgate.detection.mtcnn import MtcnnDetector
 from maskgate.detection.retinaface import RetinaFaceDetector, RetinaFaceSettings
+from maskgate.images import write_image
 from maskgate.models import RuntimeOptions
 
 torch = pytest.importorskip("torch")
@@ -18,6 +21,7 @@ torch = pytest.importorskip("torch")
 from maskgate.files import write_json  # noqa: E402
 from maskgate.nets.classifier import FaceClassifier  # noqa: E402
 from maskgate.nets.face_resnet import BLOCKS, FaceResNet  # noqa: E402
+from maskgate.nets.mtcnn import OutputNet, ProposalNet, RefinementNet  # noqa: E402
 from maskgate.nets.retinaface import RetinaFace  # noqa: E402
 from maskgate.training.classifier import export_classifier  # noqa: E402
 from maskgate.training.labelling import export_detector  # noqa: E402
@@ -36,6 +40,9 @@ def finished(folder: Path, kind: str) -> Path:
     if kind == "detector":
         write_json(folder / "figures.json", {"recall": 0.9})
         export_detector(RetinaFace().eval(), folder / "model.onnx")
+    elif kind == "direct":
+        write_json(folder / "figures.json", {"threshold": 0.3125, "temperature": 1.5})
+        export_detector(RetinaFace(labels=3).eval(), folder / "model.onnx", 1.5)
     else:
         write_json(folder / "figures.json", {"threshold": 0.3125, "sure": 0.9, "temperature": 1.5})
         export_classifier(FaceClassifier(FaceResNet(BLOCKS[:1])), 1.5, 112, folder / "model.onnx")
@@ -71,7 +78,46 @@ def test_exported_classifier_has_fitted_threshold(call: Call, tmp_path: Path, ow
     assert json.loads((own_models / "mine.json").read_text())["settings"]["temperature"] == 1.5
 
 
-@pytest.mark.parametrize("kind", ["detector", "classifier"])
+def test_exported_mask_finder_needs_no_classifier(
+    call: Call, tmp_path: Path, own_models: Path, astronaut: np.ndarray
+) -> None:
+    run = finished(tmp_path / "run", "direct")
+    result = call("export", "direct", str(run), "--name", "mine", "--output", str(own_models))
+    assert (result.status, result.err) == (0, "")
+    card = json.loads((own_models / "mine.json").read_text())
+    assert card["description"] == "Finds faces and says what is on them, in one pass."
+    assert (card["settings"]["threshold"], card["settings"]["temperature"]) == (0.3125, 1.5)
+    picture = tmp_path / "a.png"
+    write_image(picture, astronaut)
+    # it has learnt nothing, and so sees a face in every third anchor
+    result = call("detect", str(picture), "--detector", "mine", "--score", "0.2", "--format", "jsonl")
+    assert (result.status, result.err) == (0, "")
+    (line,) = result.lines
+    assert line["faces"]
+    for face in line["faces"]:
+        assert sum(face["probabilities"].values()) == pytest.approx(1, abs=1e-5)
+    folders = ("--faces", str(tmp_path), "--hands", str(tmp_path), "--output", str(tmp_path / "hands.json"))
+    result = call("evaluate", "hands", *folders, "--detector", "mine")
+    assert result.status == 2
+    assert result.err == "maskgate: 'evaluate hands' tests a classifier; name one with --classifier\n"
+
+
+def test_published_weights_of_mtcnn(call: Call, tmp_path: Path, own_models: Path) -> None:
+    words = ("--name", "three-stages", "--output", str(own_models), "--licence", "MIT")
+    result = call("export", "mtcnn", str(tmp_path), *words)
+    assert result.status == 2
+    assert result.err.startswith(f"maskgate: {tmp_path / 'pnet.pt'} is missing; name the folder of pnet.pt")
+    assert not list(own_models.iterdir())
+    for file, net in (("pnet.pt", ProposalNet()), ("rnet.pt", RefinementNet()), ("onet.pt", OutputNet())):
+        torch.save(net.state_dict(), tmp_path / file)
+    result = call("export", "mtcnn", str(tmp_path), *words)
+    assert (result.status, result.err) == (0, "")
+    assert result.out.splitlines() == [str(own_models / f"three-stages.{kind}") for kind in ("zip", "json")]
+    assert isinstance(create_detector("three-stages", RuntimeOptions()), MtcnnDetector)
+    assert json.loads((own_models / "three-stages.json").read_text())["description"].startswith("MTCNN: ")
+
+
+@pytest.mark.parametrize("kind", ["detector", "classifier", "direct", "facenet-svm", "pca", "cascade"])
 def test_unfinished_run_is_one_sentence(call: Call, tmp_path: Path, own_models: Path, kind: str) -> None:
     run = tmp_path / "run"
     run.mkdir()

@@ -72,7 +72,7 @@ def test_files_of_an_earlier_run(call: Call, places: list[str], option: str) -> 
 
 
 class TestBackbonesAndSuspects:
-    @pytest.mark.parametrize("network", ["backbone", "suspects"])
+    @pytest.mark.parametrize("network", ["backbone", "suspects", "pca", "cascade"])
     def test_a_recipe_that_is_not_toml(self, call: Call, places: list[str], network: str) -> None:
         pytest.importorskip("torch")
         result = call("train", network, *places)
@@ -162,3 +162,115 @@ def test_options_take_the_place_of_the_recipe(call: Call, places: list[str], ast
     counted = {n for n in start if n.endswith("num_batches_tracked")}  # begins at 0 again
     for name in set(start) - counted:
         assert np.array_equal(end[f"backbone.{name}"], start[name]), name
+
+
+class TestFaceNetSvm:
+    def test_without_the_extra(self, places: list[str]) -> None:
+        pytest.importorskip("torch")
+        program = f"""
+import sys
+sys.modules["sklearn"] = None  # as if it were not installed
+from maskgate.cli import main
+sys.exit(main({["train", "facenet-svm", *places]!r}))
+"""
+        run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+        assert run.returncode == 2
+        assert run.stderr == (
+            "maskgate: training needs the package sklearn, which is not installed; "
+            "run: pip install 'maskgate[train,eval]'\n"
+        )
+
+    def test_weights_that_are_not_there(self, call: Call, places: list[str], astronaut: np.ndarray) -> None:
+        pytest.importorskip("sklearn")
+        pytest.importorskip("torch")
+        Path("recipe.toml").write_text(RECIPE.format(validation=0.2, labels=""))
+        result = call("train", "facenet-svm", *places)
+        assert result.status == 2
+        name = "facenet_inception_resnet_v1_int8.safetensors"
+        assert result.err == (
+            f"maskgate: weights/face/{name} is missing; check --weights and the recipe's [facenet]\n"
+        )
+        assert not Path("run").exists()
+
+    def test_to_the_end_and_again(self, call: Call, places: list[str], astronaut: np.ndarray) -> None:
+        """With a FaceNet that has learnt nothing."""
+        pytest.importorskip("sklearn")
+        pytest.importorskip("torch")
+        import torch
+        from safetensors.torch import save_file
+
+        from maskgate.nets.inception_resnet import InceptionResNetV1
+
+        torch.manual_seed(0)
+        save_file(InceptionResNetV1().state_dict(), "weights/net.safetensors")
+        pictures_of_a_face(astronaut, {"mask": 6, "no_mask": 6, "incorrect": 6})
+        Path("data/judged").mkdir()
+        for label in ("mask", "no_mask"):
+            picture = np.ascontiguousarray(astronaut[20:240, ::-1][:, 200:420])
+            Path("data/judged", label).mkdir()
+            write_image(Path("data/judged", label, "a.png"), picture if label == "mask" else picture // 2)
+        labels = 'labels = { mask = "mask", no_mask = "no_mask", incorrect = "incorrect" }'
+        labels += '\ntogether = "folder"\nside = "training"'
+        labels += '\n[[source]]\npath = "judged"\nkind = "crops"\nside = "validation"'
+        labels += '\nlabels = { mask = "mask", no_mask = "no_mask" }'
+        settings = (
+            '[svm]\nfolds = 2\nkernels = ["linear"]\ncosts = [1.0]\n[facenet]\nfile = "net.safetensors"\n'
+        )
+        Path("recipe.toml").write_text(RECIPE.format(validation=0.0, labels=labels) + settings)
+        result = call("train", "facenet-svm", *places, "--threads", "1")
+        assert (result.status, result.out) == (0, "run/model.zip\n"), result.err
+        assert json.loads(Path("run/settings.json").read_text())["start"] == "net.safetensors"
+        figures = json.loads(Path("run/figures.json").read_text())
+        assert (figures["kernel"], figures["validation_faces"]) == ("linear", 2)
+        assert Path("run/sides.csv").read_text().count("training") == 18
+        model = Path("run/model.zip").read_bytes()
+        result = call("train", "facenet-svm", *places, "--threads", "1")
+        assert result.status == 0
+        assert Path("run/model.zip").read_bytes() == model
+
+
+class TestPca:
+    @pytest.mark.parametrize("package", ["sklearn", "matplotlib"])
+    def test_without_the_extra(self, places: list[str], package: str) -> None:
+        pytest.importorskip("torch")
+        program = f"""
+import sys
+sys.modules[{package!r}] = None  # as if it were not installed
+from maskgate.cli import main
+sys.exit(main({["train", "pca", *places]!r}))
+"""
+        run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+        assert run.returncode == 2
+        assert run.stderr == (
+            f"maskgate: training needs the package {package}, which is not installed; "
+            "run: pip install 'maskgate[train,eval]'\n"
+        )
+
+    def test_to_the_end(self, call: Call, places: list[str], astronaut: np.ndarray) -> None:
+        pytest.importorskip("sklearn")
+        pytest.importorskip("torch")
+        pictures_of_a_face(astronaut, {"mask": 4, "no_mask": 4})
+        Path("data/judged/mask").mkdir(parents=True)
+        picture = np.ascontiguousarray(astronaut[20:240, ::-1][:, 200:420])
+        write_image(Path("data/judged/mask/a.png"), picture)
+        labels = 'labels = { mask = "mask", no_mask = "no_mask" }\ntogether = "source"\nside = "training"'
+        labels += '\n[[source]]\npath = "judged"\nkind = "crops"\nside = "validation"'
+        labels += '\nlabels = { mask = "mask" }'
+        table = "[eigenfaces]\nsize = 16\ncomponents = [1, 2, 3]\n"
+        Path("recipe.toml").write_text(RECIPE.format(validation=0.0, labels=labels) + table)
+        result = call("train", "pca", *places, "--crops", "kept")
+        assert (result.status, result.out) == (0, "run/model.npz\n"), result.err
+        assert Path("run/eigenfaces.svg").read_text().startswith("<svg")
+        figures = json.loads(Path("run/figures.json").read_text())
+        assert (figures["validation_faces"], figures["rule"] in ("linear", "nearest-mean")) == (1, True)
+        assert Path("kept").is_dir()
+
+
+def test_options_of_the_cascade(call: Call, places: list[str]) -> None:
+    pytest.importorskip("torch")
+    labels = 'labels = { mask = "mask", no_mask = "no_mask" }\n[cascade]\nkept = 0.9'
+    Path("recipe.toml").write_text(RECIPE.format(validation=0.2, labels=labels))
+    result = call("train", "cascade", *places, "--epochs", "2", "--threads", "1", "--workers", "2")
+    assert result.status == 2
+    assert result.err.startswith("maskgate: [cascade] has the unknown field 'kept'; known are anywhere, ")
+    assert not Path("run").exists()

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from maskgate.detection.boxes import area, intersection, iou, non_maximum_suppression
+from maskgate.detection.boxes import area, intersection, iou, non_maximum_suppression, share_of_smaller
 
 coordinate = st.integers(-20, 60)
 box = st.tuples(coordinate, coordinate, coordinate, coordinate)
@@ -32,6 +32,8 @@ def test_overlap_by_counting_squares(a: list[tuple[int, ...]], b: list[tuple[int
             if s and t:  # inverted boxes cover nothing but may reach over another
                 assert intersection(one, two)[i, j] == len(s & t)
                 assert iou(one, two)[i, j] == pytest.approx(len(s & t) / len(s | t))
+                smaller = min(len(s), len(t))
+                assert share_of_smaller(one, two)[i, j] == pytest.approx(len(s & t) / smaller)
 
 
 def test_empty_boxes_overlap_nothing() -> None:
@@ -77,3 +79,13 @@ def test_suppression_against_opencv() -> None:
 def test_equal_scores_keep_their_order() -> None:
     boxes = array([(0, 0, 10, 10), (1, 0, 11, 10), (50, 50, 60, 60)])
     assert non_maximum_suppression(boxes, np.full(3, 0.5, np.float32), 0.4).tolist() == [0, 2]
+
+
+def test_suppression_by_the_share_of_the_smaller_box() -> None:
+    boxes = array([(0, 0, 40, 40), (10, 10, 20, 20), (30, 30, 50, 50)])
+    scores = np.array([0.5, 0.9, 0.8], np.float32)
+    # the small box lies in the large one, which has a quarter of the third
+    assert non_maximum_suppression(boxes, scores, 0.7).tolist() == [1, 2, 0]
+    assert non_maximum_suppression(boxes, scores, 0.7, share_of_smaller).tolist() == [1, 2]
+    assert non_maximum_suppression(boxes, scores, 0.2, share_of_smaller).tolist() == [1, 2]
+    assert non_maximum_suppression(boxes[[0, 2]], scores[[0, 2]], 0.3, share_of_smaller).tolist() == [1, 0]

@@ -5,18 +5,20 @@ import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from maskgate.detection import Detector, create_detector
+from maskgate.detection import Detector, create_detector, mtcnn
 from maskgate.detection.create import retinaface_settings
+from maskgate.detection.direct import DirectMaskFinder
 from maskgate.detection.retinaface import RetinaFaceDetector, RetinaFaceSettings
 from maskgate.errors import InputError, ModelCorruptError, ModelError, ModelNotFoundError
 from maskgate.models import DEFAULT_DETECTOR, InputSpec, ModelCard, RuntimeOptions
+from maskgate.models.bundles import bundle_bytes
 
 AddModel = Callable[..., ModelCard]
 OPTIONS = RuntimeOptions(threads=1)
@@ -217,3 +219,136 @@ def test_what_is_no_detector(install: Callable[[str, str, str], None]) -> None:
     install("no-detector", TOY, "[maskgate.detectors]\nnone = no_detector:NoDetector\n")
     with pytest.raises(ModelError, match=r"'none' of the distribution 'no-detector' .* has no 'detect'"):
         create_detector("none", OPTIONS)
+
+
+def mtcnn_network(outputs: dict[str, int], side: int | None) -> bytes:
+    """Gives zeros, whatever is in the picture, for one window or crop."""
+    tail = [1, 1] if side is None else []
+    nodes = [
+        helper.make_node(
+            "Constant", [], [name], value=numpy_helper.from_array(np.zeros([1, w, *tail], np.float32))
+        )
+        for name, w in outputs.items()
+    ]
+    sides = ["height", "width"] if side is None else [side, side]
+    taken = helper.make_tensor_value_info("input", TensorProto.FLOAT, ["batch", 3, *sides])
+    given = [helper.make_tensor_value_info(n, TensorProto.FLOAT, [1, w, *tail]) for n, w in outputs.items()]
+    graph = helper.make_graph(nodes, "g", [taken], given)
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    return bytes(model.SerializeToString())
+
+
+class TestMtcnn:
+    TWO: ClassVar = {"offsets": 4, "scores": 2}
+    CARD: ClassVar[dict[str, Any]] = {"architecture": "mtcnn", "file": "mine.zip", "input": mtcnn.INPUT}
+
+    def bundle(self, **other: bytes) -> bytes:
+        parts = {
+            mtcnn.PROPOSAL: mtcnn_network(self.TWO, None),
+            mtcnn.REFINEMENT: mtcnn_network(self.TWO, 24),
+            mtcnn.OUTPUT: mtcnn_network(self.TWO | {"landmarks": 10}, 48),
+        }
+        return bundle_bytes({name: other.get(name.split(".")[0], data) for name, data in parts.items()})
+
+    def test_of_a_card(self, add_model: AddModel) -> None:
+        settings = {"smallest": 40, "factor": 0.5, "refinement": 0.8, "candidates": 99}
+        add_model("mine", self.bundle(), **self.CARD, settings=settings)
+        detector = create_detector("mine", OPTIONS)
+        assert isinstance(detector, Detector)
+        assert isinstance(detector, mtcnn.MtcnnDetector)
+        assert detector.settings == mtcnn.MtcnnSettings(
+            smallest=40, factor=0.5, refinement=0.8, candidates=99
+        )
+        assert len(detector.detect([PICTURE])[0]) == 0
+        strict = create_detector("mine", OPTIONS, score=0.95)
+        assert strict.settings.score == 0.95  # type: ignore[attr-defined]
+        with pytest.raises(InputError, match=r"^score is 1"):
+            create_detector("mine", OPTIONS, score=1.5)
+
+    @pytest.mark.parametrize(
+        ("fields", "named"),
+        [
+            ({"classes": ("face", "mask")}, "'classes'"),
+            ({"input": InputSpec(None, None, "RGB")}, "'input'"),
+            ({"settings": {"colour": "red"}}, "'settings.colour'"),
+            ({"settings": {"smallest": "20"}}, "'settings.smallest'"),
+            ({"settings": {"factor": True}}, "'settings.factor'"),
+            ({"settings": {"candidates": 10.5}}, "'settings.candidates'"),
+            ({"settings": {"longest": 0}}, "'settings.longest'"),
+            ({"settings": {"factor": 1.5}}, "factor is 1.5"),
+            ({"settings": {"smallest": 2}}, "smallest is 2"),
+        ],
+    )
+    def test_a_card_that_does_not_fit(self, add_model: AddModel, fields: dict[str, Any], named: str) -> None:
+        add_model("mine", self.bundle(), **self.CARD | fields)
+        with pytest.raises(ModelCorruptError) as caught:
+            create_detector("mine", OPTIONS)
+        assert named in str(caught.value)
+        assert "mine.json" in str(caught.value)
+
+    @pytest.mark.parametrize(
+        ("part", "outputs"),
+        [
+            ("pnet", {"offsets": 4, "scores": 3}),
+            ("rnet", {"offsets": 4}),
+            ("rnet", {"offsets": 4, "scores": 2, "landmarks": 10}),
+            ("onet", {"offsets": 4, "scores": 2}),
+        ],
+    )
+    def test_other_networks(self, add_model: AddModel, part: str, outputs: dict[str, int]) -> None:
+        add_model("mine", self.bundle(**{part: mtcnn_network(outputs, 24)}), **self.CARD)
+        with pytest.raises(ModelCorruptError, match=rf"{part}\.onnx in .*mine\.zip is no network of MTCNN"):
+            create_detector("mine", OPTIONS)
+
+    def test_no_networks(self, add_model: AddModel) -> None:
+        add_model("mine", self.bundle(rnet=b"no network"), **self.CARD)
+        with pytest.raises(ModelCorruptError, match=r"rnet\.onnx in .*mine\.zip is no network that"):
+            create_detector("mine", OPTIONS)
+        add_model("mine", retinaface(), **self.CARD)
+        with pytest.raises(ModelCorruptError, match=r"mine\.zip is no bundle of networks"):
+            create_detector("mine", OPTIONS)
+
+
+class TestDirect:
+    FIELDS: ClassVar[dict[str, Any]] = {
+        "architecture": "direct",
+        "classes": ("background", "mask", "no_mask", "incorrect"),
+        "input": InputSpec(None, None, "BGR", (104.0, 117.0, 123.0)),
+        "settings": {"threshold": 0.375, "temperature": 1.2, "score": 0.6, "close_up": 0},
+    }
+
+    def test_of_a_card(self, add_model: AddModel, labelling_network: bytes) -> None:
+        add_model("both", labelling_network, **self.FIELDS)
+        finder = create_detector("both", OPTIONS)
+        assert isinstance(finder, DirectMaskFinder)
+        assert (finder.name, finder.threshold) == ("both", 0.375)
+        assert finder.settings == RetinaFaceSettings(score=0.6, close_up=0)
+        lower = create_detector("both", OPTIONS, score=0.2)
+        assert isinstance(lower, DirectMaskFinder)
+        assert lower.settings.score == 0.2
+
+    @pytest.mark.parametrize(
+        ("fields", "named"),
+        [
+            ({"classes": ("face",)}, "'classes'"),
+            ({"input": InputSpec(None, None, "RGB")}, "'input.colour'"),
+            ({"settings": {}}, "'settings.threshold'"),
+            ({"settings": {"threshold": 1.0}}, "'settings.threshold'"),
+            ({"settings": {"threshold": 0.5, "temperature": 0}}, "'settings.temperature'"),
+            ({"settings": {"threshold": 0.5, "colour": "red"}}, "'settings.colour'"),
+            ({"settings": {"threshold": 0.5, "score": 1.5}}, "score is 1.5"),
+        ],
+    )
+    def test_a_card_that_does_not_fit(
+        self, add_model: AddModel, labelling_network: bytes, fields: dict[str, Any], named: str
+    ) -> None:
+        add_model("both", labelling_network, **(self.FIELDS | fields))
+        with pytest.raises(ModelCorruptError) as caught:
+            create_detector("both", OPTIONS)
+        assert named in str(caught.value)
+        assert "both.json" in str(caught.value)
+
+    def test_a_network_without_labels(self, add_model: AddModel) -> None:
+        add_model("both", retinaface(), **self.FIELDS)
+        with pytest.raises(ModelCorruptError, match=r"both\.onnx is no network of its card: .*outputs"):
+            create_detector("both", OPTIONS)

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from maskgate.detection.protocol import LabelledFaces
 from maskgate.detection.scales import join_views, view_scale
 from maskgate.types import Faces
 
@@ -52,16 +53,20 @@ def test_policy_can_be_switched_off() -> None:
         assert longer * view_scale(longer, 10, **plain) == pytest.approx(seen)
 
 
-def faces(*rows: tuple[float, float, float, float, float]) -> Faces:
-    """From boxes and a score each; landmarks at the box's first corner, to follow them."""
+def faces(*rows: tuple[float, float, float, float, float]) -> LabelledFaces:
+    """From boxes and a score each; landmarks at the box's first corner and its sides in place of
+    probabilities, to follow them."""
     table = np.array(rows, np.float32).reshape(-1, 5)
-    return Faces(table[:, :4], table[:, 4], np.repeat(table[:, None, :2], 5, 1))
+    found = Faces(table[:, :4], table[:, 4], np.repeat(table[:, None, :2], 5, 1))
+    return LabelledFaces(found, table[:, 1:4])
 
 
-def boxes_of(joined: Faces) -> list[list[float]]:
-    np.testing.assert_array_equal(joined.landmarks[:, 0], joined.boxes[:, :2])
-    assert (np.diff(joined.scores) <= 0).all()
-    return joined.boxes.tolist()
+def boxes_of(joined: LabelledFaces) -> list[list[float]]:
+    found = joined.faces
+    np.testing.assert_array_equal(found.landmarks[:, 0], found.boxes[:, :2])
+    np.testing.assert_array_equal(joined.probabilities, found.boxes[:, 1:])
+    assert (np.diff(found.scores) <= 0).all()
+    return found.boxes.tolist()
 
 
 SMALL = (0, 0, 50, 60, 0.9)
@@ -97,7 +102,7 @@ def test_of_two_large_faces_in_one_place_the_better_stays() -> None:
 
 
 def test_views_without_faces() -> None:
-    assert len(join_views(faces(), faces(), 256, 0.4)) == 0
+    assert boxes_of(join_views(faces(), faces(), 256, 0.4)) == []
     assert boxes_of(join_views(faces(SMALL), faces(), 256, 0.4)) == [list(SMALL[:4])]
     assert boxes_of(join_views(faces(), faces(LARGE), 256, 0.4)) == [list(LARGE[:4])]
-    assert len(join_views(faces(LARGE), faces(), 256, 0.4)) == 0
+    assert boxes_of(join_views(faces(LARGE), faces(), 256, 0.4)) == []

@@ -158,3 +158,43 @@ def test_pyramid_adds_the_coarser_map_from_above() -> None:
     torch.testing.assert_close(p4[0, 0], 10 + coarse[0, 0][rows][:, columns])
     rows, columns = [4 * i // 7 for i in range(7)], [i // 2 for i in range(6)]
     torch.testing.assert_close(p3[0, 0], 100 + p4[0, 0][rows][:, columns])
+
+
+class TestLabels:
+    def test_scores_of_labels_beside_what_it_was(self) -> None:
+        plain = made("mobilenet0.25")
+        net = RetinaFace(labels=3).eval()
+        before = {k: v.clone() for k, v in net.state_dict().items() if k.startswith("LabelHead.")}
+        assert len(before) == 6
+        load_published(net, plain.state_dict(), new=("LabelHead.",))
+        for name, tensor in before.items():  # as random as it was
+            assert torch.equal(net.state_dict()[name], tensor)
+        x = torch.randn(2, 3, 65, 40) * 40
+        with torch.inference_mode():
+            *own, labels = net(x)
+            for one, other in zip(own, plain(x), strict=True):
+                assert torch.equal(one, other)
+            maps = [
+                ssh(p) for ssh, p in zip((net.ssh1, net.ssh2, net.ssh3), net.fpn(net.body(x)), strict=True)
+            ]
+            wanted = torch.cat([head(m) for head, m in zip(net.LabelHead, maps, strict=True)], 1)
+        assert labels.shape == (2, own[0].shape[1], 3)
+        assert torch.equal(labels, wanted)
+
+    def test_weights_of_such_a_network_are_loaded_whole(self) -> None:
+        torch.manual_seed(1)
+        source, net = RetinaFace(labels=3), RetinaFace(labels=3)
+        load_published(net, source.state_dict(), new=("LabelHead.",))
+        for name, tensor in source.state_dict().items():
+            assert torch.equal(net.state_dict()[name], tensor), name
+
+    def test_only_what_is_new_may_be_missing(self) -> None:
+        state = made("mobilenet0.25").state_dict()
+        with pytest.raises(KeyError, match=r"LabelHead\.0"):
+            load_published(RetinaFace(labels=3), state)
+        del state["BboxHead.1.conv1x1.bias"]
+        with pytest.raises(KeyError, match=r"BboxHead\.1\.conv1x1\.bias"):
+            load_published(RetinaFace(labels=3), state, new=("LabelHead.",))
+        two = RetinaFace(labels=2).state_dict()
+        with pytest.raises(KeyError, match=r"LabelHead\.0\.conv1x1\.weight"):
+            load_published(RetinaFace(labels=3), two, new=("LabelHead.",))

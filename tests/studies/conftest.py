@@ -9,7 +9,13 @@ import pytest
 
 pytest.importorskip("matplotlib")
 
+from maskgate.studies.answers import TestAnswers
+from maskgate.studies.comparison_results import MethodResult, Speed
 from maskgate.studies.results import Predictions, StudyRun
+from maskgate.types import LABELS, Label
+
+COMPARED_TRUTH = (0, 0, 0, 1, 1, 2)
+"""Of a comparison's faces: three masks, two bare faces, a wrongly worn one."""
 
 
 def made_up(count: int, skill: float, seed: int = 0) -> Predictions:
@@ -47,3 +53,38 @@ def study_run() -> Callable[..., StudyRun]:
         return StudyRun(**(values | changes))  # type: ignore[arg-type]
 
     return make
+
+
+def compared_answers(p_mask: list[float], found: list[bool] | None = None, false: int = 0) -> TestAnswers:
+    """A picture a face, but for the last two, which share one."""
+    p = np.array(p_mask)
+    rest = (1 - p) / 2
+    faces = Predictions(np.array(COMPARED_TRUTH), np.stack([p, rest, rest], 1), np.array([0, 1, 2, 3, 4, 4]))
+    hits = np.ones(6, np.bool_) if found is None else np.array(found)
+    return TestAnswers(faces, hits, false, pictures=5)
+
+
+def compared_method(name: str = "pca", finds: tuple[Label, ...] = LABELS, **changes: object) -> MethodResult:
+    made = {
+        ("test", "given"): compared_answers([0.9, 0.8, 0.3, 0.4, 0.1, 0.7]),
+        ("test", "pictures"): compared_answers(
+            [0.9, 0.0, 0.3, 0.4, 0.6, 0.2], [True, False, True, True, True, True], false=2
+        ),
+    }
+    values: dict[str, object] = {
+        "name": name, "title": name.upper(), "models": ("a", "b"), "bytes": 2_500_000, "finds": finds,
+        "threshold": 0.5, "answers": made, "speed": Speed(12.34, 1.234),
+    }  # fmt: skip
+    return MethodResult(**(values | changes))  # type: ignore[arg-type]
+
+
+@pytest.fixture
+def answers() -> Callable[..., TestAnswers]:
+    """Answers about six faces, given P(mask) and which were found."""
+    return compared_answers
+
+
+@pytest.fixture
+def result() -> Callable[..., MethodResult]:
+    """A compared method with a test on given faces, and one end to end."""
+    return compared_method

@@ -93,3 +93,15 @@ def test_pareto_front_by_hand(points: list[tuple[float, float]], front: list[int
 
 def test_accuracy_against_time() -> None:
     assert paths(plots.accuracy_against_time([("a", 1.0, 0.9, 1_000_000), ("b", 3.0, 0.95, 6_000_000)])) > 10
+
+
+def test_level_curves() -> None:
+    rows = [(0.9, 0.8, 1.0), (np.nan, np.nan, np.nan), (0.5, 0.4, 0.6)]
+    one = plots.level_curves({"accuracy": {"a": rows}}, [16, 32, 64], "pixels", log=True)
+    two = plots.level_curves({"accuracy": {"a": rows, "b": rows}}, [16, 32, 64], "pixels", log=True)
+    named = plots.level_curves({"accuracy": {"a": rows, "b": rows}}, ["none", "hood", "beard"], "")
+    assert paths(two) > paths(one)
+    assert colours(one) == {plots.COLOURS[0]}
+    assert colours(two) == colours(named) == set(plots.COLOURS[:2])
+    many = {f"m{i}": rows for i in range(9)}
+    assert colours(plots.level_curves({"accuracy": many}, [1, 2, 3], "x")) == set(plots.COLOURS)

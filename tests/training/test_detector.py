@@ -40,7 +40,7 @@ def portrait(tmp_path: Path, astronaut: np.ndarray, astronaut_face: Faces) -> La
     shift = np.array([100, 0], np.float32)
     return LabelledPicture(
         file, astronaut_face.boxes - np.tile(shift, 2), astronaut_face.landmarks - shift,
-        np.ones(1, np.bool_), np.zeros((0, 4), np.float32), np.ones(1, np.bool_),
+        np.ones(1, np.bool_), np.zeros((0, 4), np.float32), np.ones(1, np.int64),
     )  # fmt: skip
 
 
@@ -97,13 +97,13 @@ class TestEvaluation:
         net = published(shared)
         elsewhere = LabelledPicture(
             portrait.path, portrait.boxes + 75, portrait.landmarks, portrait.has_landmarks, portrait.ignore,
-            portrait.bare,
+            portrait.labels,
         )  # fmt: skip
         figures = self.task(net, [portrait, elsewhere]).evaluate(net)
         assert (figures["recall"], figures["false_per_picture"]) == (0.5, 0.5)
         ignored = LabelledPicture(
             portrait.path, portrait.boxes[:0], portrait.landmarks[:0], portrait.has_landmarks[:0],
-            portrait.boxes, portrait.bare[:0],
+            portrait.boxes, portrait.labels[:0],
         )  # fmt: skip
         figures = self.task(net, [ignored]).evaluate(net)
         assert (figures["recall"], figures["false_per_picture"]) == (0, 0)
@@ -113,11 +113,11 @@ class TestEvaluation:
     ) -> None:
         """The same faces as from the exported file."""
         from maskgate.nets.retinaface import ExportedRetinaFace
-        from maskgate.training.detector import _TorchSession
+        from maskgate.training.detector import TorchSession
 
         net = published(shared)
         export_detector(net, tmp_path / "d.onnx")
-        session: Any = _TorchSession(ExportedRetinaFace(net))
+        session: Any = TorchSession(ExportedRetinaFace(net))
         own = RetinaFaceDetector(session, RetinaFaceSettings()).detect([astronaut])[0]
         shipped = RetinaFaceDetector(ort.InferenceSession(str(tmp_path / "d.onnx")), RetinaFaceSettings())
         wanted = shipped.detect([astronaut])[0]

@@ -19,6 +19,7 @@ from maskgate.training.detector_data import (  # noqa: E402
 )
 from maskgate.training.detector_targets import match_anchors  # noqa: E402
 from maskgate.training.occlusion.paint import Painter  # noqa: E402
+from maskgate.types import Label  # noqa: E402
 
 GROUND, SKIN, REGION = (70, 70, 70), (255, 255, 255), (120, 0, 120)
 DOTS = [(255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 255, 0), (0, 255, 255)]
@@ -39,7 +40,7 @@ def draw(folder: Path, *, bare: bool = False) -> LabelledPicture:
     cv2.imwrite(str(file), image[..., ::-1])
     return LabelledPicture(
         file, np.array([box], np.float32), np.array([points], np.float32), np.ones(1, np.bool_),
-        np.array([region], np.float32), np.full(1, bare),
+        np.array([region], np.float32), np.full(1, 1 if bare else -1),
     )  # fmt: skip
 
 
@@ -182,19 +183,21 @@ def test_faces_cut_off_or_tiny_become_ignored_regions(tmp_path: Path) -> None:
         boxes = np.concatenate([corner, corner + size], 1)
         points = rng.uniform(0, side, (6, 5, 2))
         regions = np.array([[150.0, 150, 260, 170], [210, 0, 220, 10]])
-        sample = data._sort_out(image, boxes, points, np.ones(6, np.bool_), regions, side)
-        faces, known, ignored = [], [], [[150.0, 150, 200, 170]]
-        for x1, y1, x2, y2 in boxes.tolist():
+        sample = data._sort_out(image, boxes, points, np.ones(6, np.bool_), np.arange(6), regions, side)
+        faces, known, places, ignored = [], [], [], [[150.0, 150, 200, 170]]
+        for place, (x1, y1, x2, y2) in enumerate(boxes.tolist()):
             cut = [max(x1, 0.0), max(y1, 0.0), min(x2, side), min(y2, side)]
             w, h = max(cut[2] - cut[0], 0.0), max(cut[3] - cut[1], 0.0)
             share = w * h / ((x2 - x1) * (y2 - y1))
             if share >= 0.6 and max(w, h) >= 7 and min(w, h) >= 3:
                 faces.append(cut)
                 known.append(share > 0.8)
+                places.append(place)
             elif share > 0.05:
                 ignored.append(cut)
         assert sample.boxes == pytest.approx(np.array(faces).reshape(-1, 4), abs=1e-4)
         assert sample.has_landmarks.tolist() == known
+        assert sample.labels.tolist() == places
         assert sample.ignore == pytest.approx(np.array(ignored), abs=1e-4)
         kept, dropped = kept + len(faces), dropped + len(ignored) - 1
     assert min(kept, dropped) > 50
@@ -204,7 +207,7 @@ def test_item_is_the_sample_as_the_network_wants_it(tmp_path: Path) -> None:
     a = DetectorAugmentation(side=128)
     data = dataset(draw(tmp_path), a, seed=9)
     data.epoch = 2
-    x, kind, boxes, landmarks, has = data[5]
+    x, kind, boxes, landmarks, has, labels = data[5]
     sample = data.sample(np.random.default_rng((9, 2, 5)))
     assert x.dtype == torch.float32
     rgb = (x.numpy().transpose(1, 2, 0) + np.array([104, 117, 123], np.float32))[..., ::-1]
@@ -218,6 +221,8 @@ def test_item_is_the_sample_as_the_network_wants_it(tmp_path: Path) -> None:
         strict=True,
     ):
         assert np.array_equal(got.numpy(), want)
+    own = [sample.labels[f] if k == 1 else -1 for k, f in zip(wanted.kind, wanted.faces, strict=True)]
+    assert labels.tolist() == own
 
 
 def test_item_depends_on_seed_epoch_and_index_alone(tmp_path: Path) -> None:
@@ -248,12 +253,37 @@ def test_only_bare_faces_are_covered(tmp_path: Path, bare: bool) -> None:
     assert free == 20 if not bare else free < 8
 
 
+@pytest.mark.parametrize("mosaic", [0.0, 1.0])
+def test_what_is_drawn_changes_the_label(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mosaic: float
+) -> None:
+    a = DetectorAugmentation(
+        side=256, whole=1.0, mosaic=mosaic, occlude=0.6, tilt=0.0, covers=(0.5, 0.2, 0.3)
+    )
+    data = dataset(draw(tmp_path, bare=True), a, Painter())
+    given: list[int] = []
+
+    def cover(self: Painter, image: np.ndarray, landmarks: np.ndarray, rng: object, shares: object) -> object:
+        assert shares == (0.5, 0.2, 0.3)
+        given.append(len(given) % 2)
+        return image, (Label.MASK, Label.INCORRECT)[given[-1]]
+
+    monkeypatch.setattr(Painter, "cover_any", cover)
+    seen = [data.sample(np.random.default_rng(seed)).labels.tolist() for seed in range(12)]
+    assert all(len(labels) == (4 if mosaic else 1) for labels in seen)
+    flat = [label for labels in seen for label in labels]
+    # those left bare keep their label
+    assert [label for label in flat if label != 1] == [(0, 2)[lot] for lot in given]
+    assert 0 < len(given) < len(flat)
+    assert data.pictures[0].labels.tolist() == [1]  # the next sample begins anew
+
+
 def test_weights_say_how_often_a_picture_is_drawn(tmp_path: Path) -> None:
     picture = draw(tmp_path)
     two = [picture, replace(picture, path=tmp_path / "gone.png")]
     a = DetectorAugmentation(side=64, mosaic=0.0)
     never = DetectorDataset(two, [1.0, 0.0], 30, a, None, 0)
-    assert all(len(never[i]) == 5 for i in range(30))
+    assert all(len(never[i]) == 6 for i in range(30))
     sometimes = DetectorDataset(two, [1.0, 1.0], 30, a, None, 0)
     with pytest.raises(FileNotFoundError, match=r"gone\.png"):
         [sometimes[i] for i in range(30)]

@@ -88,3 +88,48 @@ def test_gradient_reaches_only_what_counts() -> None:
     assert moved[1][kind == 1].all()
     for n in range(3):
         assert moved[1][n][kind[n] == 0].sum() == min(3 * (kind[n] == 1).sum(), (kind[n] == 0).sum())
+
+
+def test_labels_by_plain_loops() -> None:
+    """Background against faces, and labels where they are known, are the cross-entropy of four classes."""
+    outputs, (kind,), targets, (has,) = inputs(4, 60, (0.2, 0.6, 0.2))
+    rng = np.random.default_rng(1)
+    judged = rng.normal(0, 2, (3, 60, 3)).astype(np.float32)
+    labels = rng.integers(-1, 3, (3, 60))
+    settings = DetectorLoss(7, 4, label_weight=0.5)
+    wanted = slow(settings, outputs, kind, targets, has)
+    own, known = 0.0, 0
+    for n in range(3):
+        for a in range(60):
+            if kind[n, a] == 1 and labels[n, a] >= 0:
+                z = judged[n, a].tolist()
+                own += math.log(sum(map(math.exp, z))) - z[labels[n, a]]
+                known += 1
+    wanted["labels"] = own / known
+    t = torch.from_numpy
+    arguments = (t(kind), t(targets[0]), t(targets[1]), t(has), t(labels))
+    total, parts = settings((*map(t, outputs), t(judged)), *arguments)
+    assert parts == pytest.approx(wanted, rel=1e-4, abs=1e-6)
+    rest = wanted["classes"] + settings.box_weight * wanted["boxes"] + wanted["landmarks"]
+    assert total.item() == pytest.approx(rest + 0.5 * wanted["labels"], rel=1e-4)
+    # a network without labels is as it was
+    plain, _ = settings(tuple(map(t, outputs)), *arguments)
+    assert plain.item() == pytest.approx(rest, rel=1e-4)
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_a_face_of_unknown_label_teaches_all_but_the_labels(known: bool) -> None:
+    outputs, (kind,), targets, (has,) = inputs(5, 80, (0.3, 0.6, 0.1))
+    leaves = [torch.from_numpy(o).requires_grad_() for o in outputs]
+    judged = torch.zeros(3, 80, 3, requires_grad=True)
+    labels = np.where(np.arange(80) % 2, 2, -1)[None].repeat(3, 0) if known else np.full((3, 80), -1)
+    t = torch.from_numpy
+    arguments = (t(kind), t(targets[0]), t(targets[1]), t(has), t(labels))
+    total, parts = DetectorLoss(3, 0)((*leaves, judged), *arguments)
+    total.backward()
+    moved = [leaf.grad.abs().sum(2).numpy() > 0 for leaf in (*leaves, judged)]
+    assert (moved[0] == (kind == 1)).all()
+    assert moved[1][kind == 1].all()
+    assert (moved[2] == has).all()
+    assert (moved[3] == ((kind == 1) & (labels >= 0))).all()
+    assert parts["labels"] == pytest.approx(math.log(3) if known else 0)

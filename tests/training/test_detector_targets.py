@@ -82,6 +82,7 @@ def test_equals_plain_loops(seed: int) -> None:
     assert targets.kind.tolist() == kind
     decoded = decode_boxes(targets.boxes, ANCHORS)
     points = decode_landmarks(targets.landmarks, ANCHORS)
+    assert targets.faces.tolist() == [-1 if f is None else f for f in owner]
     for a, f in enumerate(owner):
         if f is not None:
             assert decoded[a] == pytest.approx(boxes[f], abs=2e-3)

@@ -16,12 +16,13 @@ from maskgate.nets.retinaface import RetinaFace  # noqa: E402
 from maskgate.training.labelling import (  # noqa: E402
     TeacherRecipe,
     export_detector,
+    from_photograph,
     from_scene,
     from_teacher,
     load_detector,
 )
 from maskgate.training.recipe import Source, build, read_recipe  # noqa: E402
-from maskgate.types import Faces  # noqa: E402
+from maskgate.types import Faces, Label  # noqa: E402
 
 RECIPE = TeacherRecipe((), (), certain=0.8, doubtful=0.25)
 FILE = Path("a.jpg")
@@ -43,6 +44,27 @@ def test_from_teacher(bare: bool) -> None:
     assert picture.has_landmarks.all()
     assert picture.ignore.tolist() == [[40, 0, 49, 9]]  # neither a face nor background
     assert picture.bare.tolist() == [bare, bare]
+    assert picture.labels.tolist() == ([1, 1] if bare else [-1, -1])
+
+
+def test_from_photograph() -> None:
+    found = faces(
+        ([0, 0, 20, 20], 0.9),  # sure, but smaller than the main face
+        ([100, 0, 160, 60], 0.5),  # the main face: size counts as well
+        ([200, 0, 230, 30], 0.6),  # unsure, of another person
+        ([300, 0, 390, 90], 0.3),  # too unsure to be what the photograph is about
+        ([400, 0, 430, 30], 0.1),
+    )
+    picture = from_photograph(FILE, found, RECIPE, Label.INCORRECT)
+    assert picture.boxes.tolist() == found.boxes[:2].tolist()
+    assert picture.labels.tolist() == [-1, 2]
+    assert picture.bare.tolist() == [False, False]
+    assert picture.has_landmarks.all()
+    assert np.array_equal(picture.landmarks, found.landmarks[:2])
+    assert picture.ignore.tolist() == found.boxes[2:4].tolist()
+    none = from_photograph(FILE, faces(([0, 0, 9, 9], 0.3)), RECIPE, Label.MASK)
+    assert (len(none.boxes), none.ignore.tolist()) == (0, [[0, 0, 9, 9]])
+    assert len(from_photograph(FILE, Faces.empty(), RECIPE, Label.MASK).ignore) == 0
 
 
 def test_from_scene() -> None:
@@ -62,6 +84,7 @@ def test_from_scene() -> None:
     assert np.array_equal(picture.landmarks[0], found.landmarks[0])
     assert picture.ignore.tolist() == [[300, 0, 400, 50], [500, 0, 520, 20]]
     assert picture.bare.tolist() == [False, True, False]
+    assert picture.labels.tolist() == [0, 1, 2]
 
 
 def test_from_scene_without_anything() -> None:
@@ -82,6 +105,20 @@ def test_exported_detector_answers_as_the_network(tmp_path: Path) -> None:
         loc, scores, landmarks = net(x)
     outputs = session.run(["loc", "conf", "landmarks"], {"input": x.numpy()})
     for got, want in zip(outputs, (loc, scores.softmax(-1), landmarks), strict=True):
+        assert got == pytest.approx(want.numpy(), abs=2e-3)
+
+
+def test_exported_labels_are_those_of_the_network_at_its_temperature(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    net = RetinaFace(labels=3).eval()
+    export_detector(net, tmp_path / "d.onnx", temperature=2.5)
+    session = ort.InferenceSession(str(tmp_path / "d.onnx"))
+    x = torch.randn(2, 3, 65, 90) * 50
+    with torch.inference_mode():
+        loc, scores, landmarks, labels = net(x)
+    powers = np.exp(labels.numpy() / 2.5)
+    wanted = (loc, scores.softmax(-1), landmarks, torch.from_numpy(powers / powers.sum(-1, keepdims=True)))
+    for got, want in zip(session.run(None, {"input": x.numpy()}), wanted, strict=True):
         assert got == pytest.approx(want.numpy(), abs=2e-3)
 
 

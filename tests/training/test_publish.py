@@ -9,10 +9,12 @@ import pytest
 
 pytest.importorskip("torch")
 
+from maskgate.detection.create import direct_settings
+from maskgate.detection.retinaface import RetinaFaceSettings
 from maskgate.errors import DataError
 from maskgate.files import write_json
 from maskgate.models import ModelCard
-from maskgate.training.publish import Edition, publish_classifier, publish_detector
+from maskgate.training.publish import Edition, publish_classifier, publish_detector, publish_direct
 
 RECIPE: dict[str, Any] = {
     "seed": 4, "start": "face/a.safetensors", "source": [{"path": "x"}, {"path": "y"}], "loop": {"epochs": 2},
@@ -67,8 +69,23 @@ def test_card_of_a_detector_carries_the_anchors_it_was_trained_with(run: Path, t
     assert card == ModelCard.load(tmp_path / "out" / "mine.json")
 
 
+def test_card_of_direct_mask_finding(run: Path, tmp_path: Path) -> None:
+    anchors = [[8, 16], [32, 64], [128, 256]]
+    tables = {"augmentation": {"anchors": anchors, "covers": [1, 1, 1]}, "direct": {"incorrect": 2.0}}
+    write_json(run / "settings.json", RECIPE | tables)
+    card = publish_direct(run, tmp_path / "out", EDITION)
+    assert card == ModelCard.load(tmp_path / "out" / "mine.json")
+    assert (card.task, card.architecture) == ("detection", "direct")
+    assert card.classes == ("background", "mask", "no_mask", "incorrect")
+    assert (card.settings["threshold"], card.settings["temperature"]) == (0.3125, 1.2346)
+    settings, threshold = direct_settings(card)
+    assert settings == RetinaFaceSettings(anchors=((8, 16), (32, 64), (128, 256)))
+    assert threshold == 0.3125
+    assert card.training["direct"] == {"incorrect": 2.0}
+
+
 @pytest.mark.parametrize("name", ["settings.json", "manifest.json", "figures.json", "model.onnx"])
-@pytest.mark.parametrize("publish", [publish_detector, publish_classifier])
+@pytest.mark.parametrize("publish", [publish_detector, publish_classifier, publish_direct])
 def test_unfinished_run(run: Path, tmp_path: Path, publish: Any, name: str) -> None:
     (run / name).unlink()
     with pytest.raises(DataError, match=f"{name} cannot be read.*finished run"):

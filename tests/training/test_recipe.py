@@ -187,7 +187,7 @@ def test_recipes_of_the_project_can_be_used(name: str) -> None:
     for name, start in recipe.get("starts", {}).items():
         build(Start, start, name)
     build(LoopSettings, {k: v for k, v in recipe["loop"].items() if k != "samples"}, "[loop]")
-    kind = ClassifierAugmentation if "corrections" in recipe else DetectorAugmentation
+    kind = ClassifierAugmentation if "architecture" in recipe else DetectorAugmentation
     build(kind, recipe.get("augmentation", {}), "[augmentation]")
 
 
@@ -199,7 +199,9 @@ def texts(value: Any) -> list[str]:
 
 # Sources and starts whose terms are not for commercial use: what ships must not come from them.
 FORBIDDEN = ("utkface", "crops/unlabelled", "maskedface-net", "arcface", "facenet", "scenes/ilc")
-STARTS = re.compile(r"(detection/retinaface_mnet025|face/dlib_resnet29)[\w.]*")
+STARTS = re.compile(
+    r"scratch|(detection/retinaface_mnet025|face/dlib_resnet29|imagenet/ResNet50/model)[\w.]*"
+)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -216,7 +218,7 @@ def test_recipes_use_nothing_whose_terms_forbid_shipping(name: str) -> None:
 
 
 def test_recipes_are_there() -> None:
-    assert NAMES == ["classifier.toml", "detector.toml"]
+    assert NAMES == ["cascade.toml", "classifier.toml", "detector.toml", "direct.toml"]
 
 
 def test_corrected_pictures_are_there(shared: Path) -> None:

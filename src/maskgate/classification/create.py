@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import cast
+from dataclasses import replace
+from typing import cast, get_args
 
 from maskgate.alignment import CropSpec
+from maskgate.classification.facenet_svm import MACHINE, NETWORK, FaceNet, FaceNetSvmClassifier
+from maskgate.classification.pca import PCAClassifier, Rule, eigenfaces_from_bytes
 from maskgate.classification.protocol import Classifier
 from maskgate.classification.resnet import ResNetClassifier
+from maskgate.classification.svm import svm_from_bytes
 from maskgate.errors import InputError, ModelCorruptError
+from maskgate.models.bundles import read_bundle
 from maskgate.models.cards import InputSpec, ModelCard, is_number, is_whole
 from maskgate.models.registry import DEFAULT_CLASSIFIER, find_card, find_plugin, load_plugin
-from maskgate.models.sessions import RuntimeOptions, load_session
+from maskgate.models.sessions import RuntimeOptions, load_session, open_session
 from maskgate.types import LABELS
 
 # what the card may tell besides is in the graph (temperature) or the pipeline's default (uncertain)
@@ -40,7 +45,11 @@ def create_classifier(name: str | None, options: RuntimeOptions) -> Classifier:
     if plugin is not None:
         members = ("name", "crop", "threshold", "classify")
         return cast(Classifier, load_plugin(plugin, members, options))
-    card = find_card(name, "classification")
+    return open_classifier(find_card(name, "classification"), options)
+
+
+def open_classifier(card: ModelCard, options: RuntimeOptions) -> Classifier:
+    """The classifier of a card, wherever it lies; arguments and errors as for :func:`create_classifier`."""
     if card.architecture not in _ARCHITECTURES:
         raise card.unfit("architecture", card.architecture, " or ".join(map(repr, _ARCHITECTURES)))
     return _ARCHITECTURES[card.architecture](card, options)
@@ -96,6 +105,39 @@ def _face_resnet(card: ModelCard, options: RuntimeOptions) -> Classifier:
     return ResNetClassifier(session, crop, threshold, card.name, sure)
 
 
+def _facenet_svm(card: ModelCard, options: RuntimeOptions) -> Classifier:
+    crop, threshold, _ = face_resnet_settings(card)
+    parts = read_bundle(card, (NETWORK, MACHINE))
+    session = open_session(parts[NETWORK], f"{NETWORK} in {card.path}", options)
+    inputs = [(node.type, list(node.shape[1:])) for node in session.get_inputs()]
+    outputs = [(node.type, len(node.shape)) for node in session.get_outputs()]
+    wanted = [("tensor(uint8)", [crop.size, crop.size, 3])], [("tensor(float)", 2)]
+    if (inputs, outputs) != wanted:
+        raise ModelCorruptError(f"{NETWORK} in {card.path} is no FaceNet of its card: it takes {inputs}")
+    try:
+        svm = svm_from_bytes(parts[MACHINE])
+        return FaceNetSvmClassifier(FaceNet(session), svm, crop, threshold, card.name)
+    except InputError as error:
+        raise ModelCorruptError(f"{card.path} is no FaceNet with a machine: {error}") from error
+
+
+def _pca(card: ModelCard, options: RuntimeOptions) -> Classifier:
+    rule, temperature = card.settings.get("rule"), card.settings.get("temperature", 1.0)
+    if rule not in get_args(Rule):
+        raise card.unfit("settings.rule", rule, " or ".join(map(repr, get_args(Rule))))
+    if not is_number(temperature) or temperature <= 0:
+        raise card.unfit("settings.temperature", temperature, "a number above 0")
+    rest = {name: value for name, value in card.settings.items() if name != "rule"}
+    crop, threshold, _ = face_resnet_settings(replace(card, settings=rest))
+    try:
+        eigenfaces = eigenfaces_from_bytes(card.read())
+        return PCAClassifier(eigenfaces, crop, cast(Rule, rule), threshold, float(temperature), card.name)
+    except InputError as error:
+        raise ModelCorruptError(f"{card.path} holds no eigenfaces of its card: {error}") from error
+
+
 _ARCHITECTURES: dict[str, Callable[[ModelCard, RuntimeOptions], Classifier]] = {
     "face_resnet": _face_resnet,
+    "pca": _pca,
+    "facenet_svm": _facenet_svm,
 }

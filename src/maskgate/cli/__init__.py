@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 from maskgate import MaskGateError, __version__
-from maskgate.cli import data, evaluate, export, models, pictures, study, train
+from maskgate.cli import compare, data, evaluate, export, models, pictures, study, train
 from maskgate.cli.tables import printable
 
 DONE, SOME_FAILED, WRONG_CALL = 0, 1, 2
@@ -61,7 +61,7 @@ def create_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"maskgate {__version__}")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
-    for module in (pictures, evaluate, models, data, train, export, study):
+    for module in (pictures, evaluate, models, data, train, export, study, compare):
         module.add_commands(commands)
     return parser
 

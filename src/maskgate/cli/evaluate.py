@@ -24,6 +24,7 @@ from maskgate.cli.output import check_output
 from maskgate.cli.progress import progress_bar
 from maskgate.cli.tables import new_table, print_table
 from maskgate.cli.training_options import needing_the_extra
+from maskgate.errors import InputError
 from maskgate.evaluation.coco import read_scenes
 from maskgate.evaluation.report import SceneReport, write_figures, write_report
 from maskgate.evaluation.scenes import evaluate_scenes
@@ -99,7 +100,10 @@ def _run_scenes(arguments: argparse.Namespace) -> int:
             gate,
             scenes,
             detector=_card(arguments.detector or DEFAULT_DETECTOR, "detection"),
-            classifier=_card(arguments.classifier or DEFAULT_CLASSIFIER, "classification"),
+            # a detector that says what is on its faces needs no classifier
+            classifier=_card(arguments.classifier or DEFAULT_CLASSIFIER, "classification")
+            if gate.classifier
+            else None,
             progress=lambda done, _: show(done),
         )
     write_report(report, arguments.output)
@@ -124,6 +128,8 @@ def _run_hands(arguments: argparse.Namespace) -> int:
     # people are named in a table beside the folders of hands
     kept = split_hands(photographs, arguments.hands[0].resolve().parent.parent)[1]
     gate = create_gate(arguments)
+    if gate.classifier is None:
+        raise InputError("'evaluate hands' tests a classifier; name one with --classifier")
     with progress_bar(len(files)) as show:
         report = hand_test(
             [partial(read_image, file) for file in files],

@@ -48,7 +48,9 @@ def add_model_options(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("models", "'maskgate models list' shows which there are.")
     group.add_argument("--detector", metavar="NAME", help=f"finds the faces (default: {DEFAULT_DETECTOR})")
     group.add_argument(
-        "--classifier", metavar="NAME", help=f"says what is on them (default: {DEFAULT_CLASSIFIER})"
+        "--classifier",
+        metavar="NAME",
+        help=f"says what is on them (default: {DEFAULT_CLASSIFIER}, or a detector that says it itself)",
     )
     group.add_argument(
         "--score",

@@ -15,6 +15,8 @@ from maskgate.cli.options import (
 )
 from maskgate.cli.training_options import (
     add_face_options,
+    add_recipe_options,
+    add_threads_option,
     add_training_options,
     create_places,
     needing_the_extra,
@@ -23,7 +25,8 @@ from maskgate.models.sessions import available_processors
 
 
 def add_commands(commands: Commands) -> None:
-    """Adds ``train detector``, ``classifier``, ``backbone`` and ``suspects``."""
+    """Adds ``train detector``, ``classifier``, ``backbone``, ``suspects``, ``facenet-svm``, ``pca``,
+    ``cascade`` and ``direct``."""
     group = add_group(commands, "train", "Trains the networks; needs the extra 'train'.")
     details = (
         "The same command with the same --output goes on from the last checkpoint. At the end model.onnx "
@@ -80,7 +83,55 @@ def add_commands(commands: Commands) -> None:
         default=0.2,
         help="list labels less likely than this (default: 0.2)",
     )
-    for command in (detector, classifier, backbone, suspects):
+    facenet_svm = add_command(
+        group,
+        "facenet-svm",
+        "Fits a support vector machine to FaceNet's embeddings, to compare with the classifier.",
+        details="Kernel and costs are chosen by cross-validation on the recipe's faces. At the end model.zip "
+        "lies there. Needs the extra 'eval' too.",
+        example="maskgate train facenet-svm --recipe recipes/classifier.toml --data data --weights weights "
+        "--output runs/facenet-svm",
+    )
+    add_recipe_options(facenet_svm)
+    add_threads_option(facenet_svm)
+    add_face_options(facenet_svm, "'crops' beside the run folder")
+    pca = add_command(
+        group,
+        "pca",
+        "Fits eigenfaces and a rule over them, to compare with the classifier.",
+        details="The number of eigenfaces and the rule are chosen on the recipe's validation faces. At the "
+        "end model.npz lies there, and eigenfaces.svg shows it. Needs the extra 'eval' too.",
+        example="maskgate train pca --recipe recipes/classifier.toml --data data --weights weights "
+        "--output runs/pca",
+    )
+    add_recipe_options(pca)
+    add_face_options(pca, "'crops' beside the run folder")
+    cascade = add_command(
+        group,
+        "cascade",
+        "Trains three small networks in sequence that find masked faces, to compare with the detector.",
+        details="Each learns from what the one before lets through wrongly. The same command with the same "
+        "--output goes on from the last checkpoint. At the end model.zip lies there.",
+        example="maskgate train cascade --recipe recipes/cascade.toml --data data --weights weights "
+        "--output runs/cascade",
+    )
+    add_face_options(cascade, "'crops' beside the run folder")
+    direct = add_command(
+        group,
+        "direct",
+        "Trains one network that finds faces and says what is on them, in one pass.",
+        details=details,
+        example="maskgate train direct --recipe recipes/direct.toml --data data --weights weights "
+        "--output runs/direct",
+    )
+    direct.add_argument(
+        "--start",
+        metavar="FILE",
+        help="weights of a detector, as model.safetensors of 'maskgate train detector', or 'scratch' "
+        "(default: the recipe's)",
+    )
+    add_face_options(direct, "'crops' beside the run folder")
+    for command in (detector, classifier, backbone, suspects, cascade, direct):
         add_training_options(command)
     for command in (classifier, backbone, suspects):
         command.add_argument("--architecture", metavar="NAME", help="of the network (default: the recipe's)")
@@ -108,6 +159,10 @@ def add_commands(commands: Commands) -> None:
     classifier.set_defaults(run=_run_classifier)
     backbone.set_defaults(run=_run_backbone)
     suspects.set_defaults(run=_run_suspects)
+    facenet_svm.set_defaults(run=_run_facenet_svm)
+    pca.set_defaults(run=_run_pca)
+    cascade.set_defaults(run=_run_cascade)
+    direct.set_defaults(run=_run_direct)
 
 
 def _run_detector(arguments: argparse.Namespace) -> int:
@@ -172,6 +227,65 @@ def _run_suspects(arguments: argparse.Namespace) -> int:
         workers=arguments.workers,
     )
     return _finish(arguments, "suspects.csv")
+
+
+def _run_facenet_svm(arguments: argparse.Namespace) -> int:
+    with needing_the_extra():
+        from maskgate.training.facenet_svm import train_facenet_svm
+        from maskgate.training.recipe import read_recipe
+
+    train_facenet_svm(
+        read_recipe(arguments.recipe),
+        create_places(arguments, arguments.output.parent / "crops"),
+        arguments.output,
+        threads=arguments.threads or available_processors(),
+    )
+    return _finish(arguments, "model.zip")
+
+
+def _run_pca(arguments: argparse.Namespace) -> int:
+    with needing_the_extra():
+        from maskgate.studies.eigenfaces import write_eigenfaces_plot
+        from maskgate.training.eigenfaces import train_eigenfaces
+        from maskgate.training.recipe import read_recipe
+
+    train_eigenfaces(
+        read_recipe(arguments.recipe),
+        create_places(arguments, arguments.output.parent / "crops"),
+        arguments.output,
+    )
+    write_eigenfaces_plot(arguments.output)
+    return _finish(arguments, "model.npz")
+
+
+def _run_cascade(arguments: argparse.Namespace) -> int:
+    with needing_the_extra():
+        from maskgate.training.cascade import train_cascade
+        from maskgate.training.recipe import read_recipe
+
+    train_cascade(
+        read_recipe(arguments.recipe, epochs=arguments.epochs),
+        create_places(arguments, arguments.output.parent / "crops"),
+        arguments.output,
+        threads=arguments.threads or available_processors(),
+        workers=arguments.workers,
+    )
+    return _finish(arguments, "model.zip")
+
+
+def _run_direct(arguments: argparse.Namespace) -> int:
+    with needing_the_extra():
+        from maskgate.training.direct import train_direct
+        from maskgate.training.recipe import read_recipe
+
+    train_direct(
+        read_recipe(arguments.recipe, epochs=arguments.epochs, start=arguments.start),
+        create_places(arguments, arguments.output.parent / "crops"),
+        arguments.output,
+        threads=arguments.threads or available_processors(),
+        workers=arguments.workers,
+    )
+    return _finish(arguments, "model.onnx")
 
 
 def _changes(arguments: argparse.Namespace) -> dict[str, Any]:

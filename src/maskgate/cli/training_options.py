@@ -17,6 +17,15 @@ if TYPE_CHECKING:
 
 def add_training_options(command: argparse.ArgumentParser) -> None:
     """Recipe, folders, epochs, and what of the machine is used."""
+    add_recipe_options(command)
+    command.add_argument(
+        "--epochs", metavar="N", type=at_least_one, help="of the training (default: the recipe's)"
+    )
+    add_machine_options(command)
+
+
+def add_recipe_options(command: argparse.ArgumentParser) -> None:
+    """Recipe and folders."""
     command.add_argument(
         "--recipe", metavar="FILE", type=existing_file, required=True, help="TOML: what to train on and how"
     )
@@ -34,26 +43,27 @@ def add_training_options(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--output", metavar="DIR", type=Path, required=True, help="run folder, new or to go on with"
     )
-    command.add_argument(
-        "--epochs", metavar="N", type=at_least_one, help="of the training (default: the recipe's)"
-    )
-    add_machine_options(command)
 
 
 def add_machine_options(command: argparse.ArgumentParser) -> None:
     """Threads and workers."""
-    command.add_argument(
-        "--threads",
-        metavar="N",
-        type=at_least_one,
-        help="of the training process (default: all processors)",
-    )
+    add_threads_option(command)
     command.add_argument(
         "--workers",
         metavar="N",
         type=at_least_one,
         default=1,
         help="processes that make the training samples (default: 1)",
+    )
+
+
+def add_threads_option(command: argparse.ArgumentParser) -> None:
+    """``--threads``."""
+    command.add_argument(
+        "--threads",
+        metavar="N",
+        type=at_least_one,
+        help="of the training process (default: all processors)",
     )
 
 
@@ -87,14 +97,15 @@ def create_places(arguments: argparse.Namespace, crops: Path, labeller: Path | N
 
 @contextmanager
 def needing_the_extra() -> Iterator[None]:
-    """Turns a missing package of the extra ``train`` into one sentence."""
+    """Turns a missing package of the extras ``train`` and ``eval`` into one sentence."""
     try:
         yield
     except ModuleNotFoundError as error:
         package = (error.name or "").split(".")[0]
         if package == "maskgate":
             raise
+        extras = "train,eval" if package in ("sklearn", "matplotlib") else "train"
         raise InputError(
             f"training needs the package {package}, which is not installed; "
-            "run: pip install 'maskgate[train]'"
+            f"run: pip install 'maskgate[{extras}]'"
         ) from error

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -30,10 +32,21 @@ def iou(a: NDArray[np.float32], b: NDArray[np.float32]) -> NDArray[np.float32]:
     return ratio
 
 
+def share_of_smaller(a: NDArray[np.float32], b: NDArray[np.float32]) -> NDArray[np.float32]:
+    """``(N, M)`` intersection over the smaller of the two areas, in [0, 1]."""
+    smaller = np.maximum(np.minimum(area(a)[:, None], area(b)[None]), 1e-9)
+    return np.asarray(intersection(a, b) / smaller, np.float32)
+
+
+Overlap = Callable[[NDArray[np.float32], NDArray[np.float32]], NDArray[np.float32]]
+"""How far ``(N, 4)`` and ``(M, 4)`` boxes are the same, ``(N, M)``: :func:`iou`, say."""
+
+
 def non_maximum_suppression(
-    boxes: NDArray[np.float32], scores: NDArray[np.float32], threshold: float
+    boxes: NDArray[np.float32], scores: NDArray[np.float32], threshold: float, overlap: Overlap = iou
 ) -> NDArray[np.intp]:
-    """Indices to keep, best score first: greedy, dropping overlaps of IoU above ``threshold``.
+    """Indices to keep, best score first: greedy, dropping overlaps (by default the IoU) above
+    ``threshold``.
 
     Boxes ``(N, 4)``, scores ``(N,)``; equal scores keep their order.
     """
@@ -42,6 +55,5 @@ def non_maximum_suppression(
     while len(order):
         best, rest = order[0], order[1:]
         keep.append(int(best))
-        overlap = iou(boxes[best : best + 1], boxes[rest])[0]
-        order = rest[overlap <= threshold]
+        order = rest[overlap(boxes[best : best + 1], boxes[rest])[0] <= threshold]
     return np.array(keep, np.intp)

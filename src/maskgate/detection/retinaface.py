@@ -13,11 +13,12 @@ from numpy.typing import NDArray
 
 from maskgate.detection.anchors import decode_boxes, decode_landmarks, make_anchors
 from maskgate.detection.boxes import non_maximum_suppression
+from maskgate.detection.protocol import LabelledFaces
 from maskgate.detection.scales import join_views, view_scale
 from maskgate.errors import InputError
 from maskgate.types import Faces, Image
 
-Outputs = tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]
+Outputs = tuple[NDArray[np.float32], ...]
 
 
 @dataclass(frozen=True)
@@ -89,40 +90,47 @@ class RetinaFaceDetector:
         Boxes are cut at the picture's edge; landmarks may lie outside. An empty list gives an
         empty list.
         """
+        return [found.faces for found in self._look(images)]
+
+    def _look(self, images: Sequence[Image]) -> list[LabelledFaces]:
+        """The faces, and what outputs after the third say about them: nothing, ``(N, 0)``, where there is
+        none."""
         settings = self.settings
-        scales = [
-            view_scale(
-                image.shape[1], image.shape[0], long_side=settings.long_side, reduce=settings.reduce,
-                longest=settings.longest, enlarge_to=settings.enlarge_to, enlarge=settings.enlarge,
-            )
-            for image in images
-        ]  # fmt: skip
+        scales = [self._scale(image) for image in images]
         found = self._pass(images, scales)
         limit = settings.anchors[-1][-1]
-        # a picture that the network sees no larger than the largest anchor holds no larger face
-        again = [
-            i for i, scale in enumerate(scales)
-            if settings.close_up and max(images[i].shape[:2]) * scale > max(limit, settings.close_up)
-        ]  # fmt: skip
-        closer = self._pass(
-            [images[i] for i in again], [settings.close_up / max(images[i].shape[:2]) for i in again]
-        )
-        for i, faces in zip(again, closer, strict=True):
-            found[i] = join_views(found[i], faces, limit / scales[i], settings.overlap)
+        again = [i for i, scale in enumerate(scales) if self._wants_close_up(images[i], scale)]
+        closer = self._pass([images[i] for i in again], [self._close_up_scale(images[i]) for i in again])
+        for i, close_up in zip(again, closer, strict=True):
+            found[i] = join_views(found[i], close_up, limit / scales[i], settings.overlap)
         return found
 
-    def _pass(self, images: Sequence[Image], scales: Sequence[float]) -> list[Faces]:
+    def _scale(self, image: Image) -> float:
+        settings = self.settings
+        return view_scale(
+            image.shape[1], image.shape[0], long_side=settings.long_side, reduce=settings.reduce,
+            longest=settings.longest, enlarge_to=settings.enlarge_to, enlarge=settings.enlarge,
+        )  # fmt: skip
+
+    def _wants_close_up(self, image: Image, scale: float) -> bool:
+        # a picture that the network sees no larger than the largest anchor holds no larger face
+        close_up, limit = self.settings.close_up, self.settings.anchors[-1][-1]
+        return close_up > 0 and max(image.shape[:2]) * scale > max(limit, close_up)
+
+    def _close_up_scale(self, image: Image) -> float:
+        return self.settings.close_up / float(max(image.shape[:2]))
+
+    def _pass(self, images: Sequence[Image], scales: Sequence[float]) -> list[LabelledFaces]:
         groups: dict[tuple[int, int], list[int]] = defaultdict(list)
         for i, (image, scale) in enumerate(zip(images, scales, strict=True)):
-            height, width = image.shape[:2]
-            groups[max(round(width * scale), 1), max(round(height * scale), 1)].append(i)
-        results: list[Faces] = [Faces.empty()] * len(images)
+            groups[size_of_view(image, scale)].append(i)
+        results: dict[int, LabelledFaces] = {}
         for size, members in groups.items():
             blob = self.prepare([images[i] for i in members], size)
             outputs = self.run(blob)
             for row, i in enumerate(members):
-                results[i] = self.decode(outputs, row, size, (images[i].shape[1], images[i].shape[0]))
-        return results
+                results[i] = self._decode(outputs, row, size, (images[i].shape[1], images[i].shape[0]))
+        return [results[i] for i in range(len(images))]
 
     def prepare(self, images: Sequence[Image], size: tuple[int, int]) -> NDArray[np.float32]:
         """``(N, 3, height, width)`` float32 input from RGB pictures scaled to ``size`` = (width, height)."""
@@ -136,8 +144,7 @@ class RetinaFaceDetector:
 
     def run(self, blob: NDArray[np.float32]) -> Outputs:
         """One pass: offsets ``(N, A, 4)``, scores ``(N, A, 2)``, landmark offsets ``(N, A, 10)``."""
-        loc, scores, landmarks = self.session.run(self._outputs, {self._input: blob})
-        return loc, scores, landmarks
+        return tuple(self.session.run(self._outputs, {self._input: blob}))
 
     def decode(self, outputs: Outputs, row: int, size: tuple[int, int], picture: tuple[int, int]) -> Faces:
         """Faces of one picture of the batch, in pixels of the picture.
@@ -148,14 +155,20 @@ class RetinaFaceDetector:
             size: (width, height) of the network's input.
             picture: (width, height) of the picture itself.
         """
-        loc, scores, points = (out[row] for out in outputs)
+        return self._decode(outputs, row, size, picture).faces
+
+    def _decode(
+        self, outputs: Outputs, row: int, size: tuple[int, int], picture: tuple[int, int]
+    ) -> LabelledFaces:
+        loc, scores, points, *more = (out[row] for out in outputs)
+        labels = more[0] if more else np.zeros((len(loc), 0), np.float32)
         confidence = scores[:, 1]
         index = np.flatnonzero(confidence >= self.settings.score)
         if len(index) > self.settings.candidates:
             best = np.argpartition(-confidence[index], self.settings.candidates)
             index = np.sort(index[best[: self.settings.candidates]])
         if not len(index):
-            return Faces.empty()
+            return LabelledFaces(Faces.empty(), labels[index])
         anchors = make_anchors(size[1], size[0], self.settings.anchors)[index]
         boxes = decode_boxes(loc[index], anchors)
         kept = non_maximum_suppression(boxes, confidence[index], self.settings.overlap)
@@ -164,7 +177,14 @@ class RetinaFaceDetector:
         boxes = np.clip(boxes[kept] * np.tile(factor, 2), 0, limit)
         landmarks = decode_landmarks(points[index[kept]], anchors[kept]) * factor
         inside = ((boxes[:, 2:] - boxes[:, :2]) > 0).all(1)
-        return Faces(boxes[inside], confidence[index[kept]][inside], landmarks[inside])
+        faces = Faces(boxes[inside], confidence[index[kept]][inside], landmarks[inside])
+        return LabelledFaces(faces, labels[index[kept]][inside])
+
+
+def size_of_view(image: Image, scale: float) -> tuple[int, int]:
+    """Width and height of the picture as the network sees it."""
+    height, width = image.shape[:2]
+    return max(round(width * scale), 1), max(round(height * scale), 1)
 
 
 def _resize(image: Image, size: tuple[int, int]) -> Image:

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from maskgate.detection.boxes import area, intersection, non_maximum_suppression
+from maskgate.detection.protocol import LabelledFaces
 from maskgate.types import Faces
 
 FRAGMENT = 0.3
@@ -36,7 +37,7 @@ def view_scale(
     return 1.0
 
 
-def join_views(first: Faces, close_up: Faces, limit: float, overlap: float) -> Faces:
+def join_views(first: LabelledFaces, close_up: LabelledFaces, limit: float, overlap: float) -> LabelledFaces:
     """Faces of the ordinary view and of the close-up, best score first.
 
     Args:
@@ -46,17 +47,22 @@ def join_views(first: Faces, close_up: Faces, limit: float, overlap: float) -> F
         limit: longer side in pixels of the picture from which the close-up decides.
         overlap: IoU in (0, 1] above which the weaker of two faces is dropped.
     """
-    first = first.select(_longer_side(first) <= limit)
-    large = close_up.select(_longer_side(close_up) >= OVERLAP_OF_VIEWS * limit)
+    first = first.select(_longer_side(first.faces) <= limit)
+    close_up = close_up.select(_longer_side(close_up.faces) >= OVERLAP_OF_VIEWS * limit)
+    small, large = first.faces, close_up.faces
     if not len(large):
         return first
-    if len(first):
-        shared = intersection(first.boxes, large.boxes).max(1)
-        first = first.select(shared < FRAGMENT * area(first.boxes))
-    boxes = np.concatenate([first.boxes, large.boxes])
-    scores = np.concatenate([first.scores, large.scores])
-    keep = non_maximum_suppression(boxes, scores, overlap)
-    return Faces(boxes, scores, np.concatenate([first.landmarks, large.landmarks])).select(keep)
+    if len(small):
+        shared = intersection(small.boxes, large.boxes).max(1)
+        first = first.select(shared < FRAGMENT * area(small.boxes))
+        small = first.faces
+    faces = Faces(
+        np.concatenate([small.boxes, large.boxes]),
+        np.concatenate([small.scores, large.scores]),
+        np.concatenate([small.landmarks, large.landmarks]),
+    )
+    both = LabelledFaces(faces, np.concatenate([first.probabilities, close_up.probabilities]))
+    return both.select(non_maximum_suppression(faces.boxes, faces.scores, overlap))
 
 
 def _longer_side(faces: Faces) -> NDArray[np.float32]:

@@ -81,19 +81,28 @@ def load_session(card: ModelCard, options: RuntimeOptions) -> ort.InferenceSessi
         ModelCorruptError: the file is not what the card says, or no network.
         InputError: CUDA is asked for and cannot be had.
     """
+    return open_session(card.read(), str(card.path), options)
+
+
+def open_session(data: bytes, origin: str, options: RuntimeOptions) -> ort.InferenceSession:
+    """Opens a network from its bytes; ``origin`` says in errors where they are from.
+
+    Raises:
+        ModelCorruptError: they are no network.
+        InputError: CUDA is asked for and cannot be had.
+    """
     cuda = options.device == "cuda"
     if cuda and "CUDAExecutionProvider" not in ort.get_available_providers():
         raise InputError(
             "device 'cuda' needs the package onnxruntime-gpu in place of onnxruntime; install it or use 'cpu'"
         )
-    data = card.read()
     settings = _session_options(options.thread_count)
     if not cuda:
-        return _open(data, settings, ["CPUExecutionProvider"], card)
+        return _open(data, settings, ["CPUExecutionProvider"], origin)
     try:
-        session = _open(data, settings, [_CUDA, "CPUExecutionProvider"], card)
+        session = _open(data, settings, [_CUDA, "CPUExecutionProvider"], origin)
     except ModelCorruptError:
-        _open(data, settings, ["CPUExecutionProvider"], card)  # is it the file, or the device?
+        _open(data, settings, ["CPUExecutionProvider"], origin)  # is it the file, or the device?
         session = None
     # where CUDA's libraries are missing, ONNX Runtime goes on without them
     if session is None or "CUDAExecutionProvider" not in session.get_providers():
@@ -130,7 +139,7 @@ def _session_options(threads: int) -> ort.SessionOptions:
 
 
 def _open(
-    data: bytes, settings: ort.SessionOptions, providers: list[Any], card: ModelCard
+    data: bytes, settings: ort.SessionOptions, providers: list[Any], origin: str
 ) -> ort.InferenceSession:
     try:
         # the fallback would print and go on with another provider
@@ -138,4 +147,4 @@ def _open(
     except MemoryError:
         raise
     except Exception as error:  # its exceptions share no other base
-        raise ModelCorruptError(f"{card.path} is no network that ONNX Runtime can open: {error}") from error
+        raise ModelCorruptError(f"{origin} is no network that ONNX Runtime can open: {error}") from error

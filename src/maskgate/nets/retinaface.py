@@ -78,10 +78,14 @@ class RetinaFace(nn.Module):
         leaky: published MobileNet weights exist in both variants; ResNet-50's pyramid has
             256 channels and always uses plain ReLU.
         stride_in: place of the stride in ResNet-50's bottlenecks.
+        labels: classes that a face may have, 0 for a detector of faces alone.
 
     Input ``(N, 3, H, W)`` float32, BGR minus (104, 117, 123). Output ``(loc (N, A, 4),
     scores (N, A, 2), landmarks (N, A, 10))`` with scores before the softmax; anchors in the order
-    of :func:`maskgate.detection.anchors.make_anchors`.
+    of :func:`maskgate.detection.anchors.make_anchors`. With ``labels`` a fourth output ``(N, A, labels)``,
+    before the softmax too: an anchor is background, or a face of one of the labels, with the probability
+    P(face) P(label | face). So factored, a face of which nobody knows the label teaches the scores and
+    leaves the labels alone, and the weights of a detector of faces keep their meaning.
     """
 
     anchors_per_cell = 2
@@ -92,8 +96,10 @@ class RetinaFace(nn.Module):
         *,
         leaky: bool = False,
         stride_in: StridePlace = "conv2",
+        labels: int = 0,
     ) -> None:
         super().__init__()
+        self.labels = labels
         self.body: MobileNetV1 | ResNet
         if backbone == "mobilenet0.25":
             self.body, width, slope = MobileNetV1(8, 0.1 if leaky else 0.0), 64, 0.1 if leaky else 0.0
@@ -109,43 +115,49 @@ class RetinaFace(nn.Module):
         self.ClassHead = nn.ModuleList(Head(width, 2, n) for _ in range(3))
         self.BboxHead = nn.ModuleList(Head(width, 4, n) for _ in range(3))
         self.LandmarkHead = nn.ModuleList(Head(width, 10, n) for _ in range(3))
+        self.LabelHead = nn.ModuleList(Head(width, labels, n) for _ in range(3 if labels else 0))
 
-    def forward(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def forward(self, x: Tensor) -> tuple[Tensor, ...]:
         pyramid = self.fpn(self.body(x))
         maps = [ssh(p) for ssh, p in zip((self.ssh1, self.ssh2, self.ssh3), pyramid, strict=True)]
-        loc, scores, landmarks = (
+        return tuple(
             torch.cat([head(m) for head, m in zip(heads, maps, strict=True)], 1)
-            for heads in (self.BboxHead, self.ClassHead, self.LandmarkHead)
+            for heads in (self.BboxHead, self.ClassHead, self.LandmarkHead, self.LabelHead)
+            if len(heads)
         )
-        return loc, scores, landmarks
 
 
 class ExportedRetinaFace(nn.Module):
     """The graph that ships: as the network, with scores after the softmax.
 
     Input and outputs have the layout of the commonly published ONNX files: ``input`` (N, 3, H, W);
-    ``loc``, ``conf`` (softmax), ``landmarks``.
+    ``loc``, ``conf`` (softmax), ``landmarks``. A network with labels gives ``labels`` too, the softmax of
+    its scores over ``temperature``.
     """
 
-    def __init__(self, net: RetinaFace) -> None:
+    def __init__(self, net: RetinaFace, temperature: float = 1.0) -> None:
         super().__init__()
         self.net = net
+        self.temperature = temperature
 
-    def forward(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        loc, scores, landmarks = self.net(x)
-        return loc, scores.softmax(-1), landmarks
+    def forward(self, x: Tensor) -> tuple[Tensor, ...]:
+        loc, scores, landmarks, *labels = self.net(x)
+        judged = [(own / self.temperature).softmax(-1) for own in labels]
+        return (loc, scores.softmax(-1), landmarks, *judged)
 
 
-def load_published(net: RetinaFace, state: Mapping[str, Tensor]) -> None:
+def load_published(net: RetinaFace, state: Mapping[str, Tensor], *, new: tuple[str, ...] = ()) -> None:
     """Loads a state dict with Pytorch_Retinaface's names into ``net``.
 
-    A ``module.`` prefix (DataParallel) and an ImageNet head (``body.fc``) are dropped. Raises
-    ``KeyError`` naming the first tensors that are missing or have the wrong shape.
+    A ``module.`` prefix (DataParallel) and an ImageNet head (``body.fc``) are dropped. What begins with
+    one of ``new`` may be missing and then stays as it is. Raises ``KeyError`` naming the first tensors that
+    are missing or have the wrong shape.
     """
     clean = {k.removeprefix("module."): v for k, v in state.items()}
     clean = {k: v for k, v in clean.items() if not k.startswith("body.fc.")}
     own = net.state_dict()
-    missing = [k for k in own if k not in clean and not k.endswith("num_batches_tracked")]
+    needed = [k for k in own if not k.endswith("num_batches_tracked") and not k.startswith(new)]
+    missing = [k for k in needed if k not in clean]
     wrong = [k for k in own if k in clean and clean[k].shape != own[k].shape]
     if missing or wrong:
         raise KeyError(f"state dict does not fit RetinaFace: {(missing + wrong)[:4]}")

@@ -76,6 +76,14 @@ def styles_of(names: Sequence[str], starts: Sequence[str] = ()) -> dict[str, dic
     return styles
 
 
+def styles_in_order(names: Sequence[str]) -> dict[str, dict[str, Any]]:
+    """Colour and line of each name by its place."""
+    return {
+        name: {"color": COLOURS[i % len(COLOURS)], "ls": ("-", "--", ":")[i // len(COLOURS) % 3]}
+        for i, name in enumerate(names)
+    }
+
+
 def _draw_runs(axes: Axes, curves: Sequence[Curve], key: str, style: Mapping[str, Any], name: str) -> None:
     """Every run thin, their mean thick."""
     shortest = min(len(c) for c in curves)  # of runs that stop early the mean ends first
@@ -132,13 +140,18 @@ def learning_curves(runs: Mapping[str, Sequence[Curve]], *, starts: Sequence[str
 
 
 def roc_curves(
-    tests: Mapping[str, Predictions], title: str, *, zoom: float = 0.1, starts: Sequence[str] = ()
-) -> str:
+    tests: Mapping[str, Predictions], title: str, *, zoom: float = 0.1, starts: Sequence[str] = (),
+    styles: Mapping[str, Mapping[str, Any]] | None = None,
+) -> str:  # fmt: skip
     """Fig. 7: rates of true and false "mask", with area and its 95 % bootstrap interval; beside it the
-    corner up to ``zoom``. The band of the first curve is drawn."""
+    corner up to ``zoom``. The band of the first curve is drawn.
+
+    Names are starts and get their colours as :func:`styles_of` gives them, or those of ``styles``.
+    """
     figure = _figure(9, 4.2)
     whole, corner = figure.subplots(1, 2)
-    for i, (name, style) in enumerate(styles_of(list(tests), starts).items()):
+    chosen = styles_of(list(tests), starts) if styles is None else {name: styles[name] for name in tests}
+    for i, (name, style) in enumerate(chosen.items()):
         pair = tests[name].pair()
         truth, score = pair.truth == 0, pair.probabilities[:, 0]
         curve = roc_curve(truth, score)
@@ -238,7 +251,9 @@ def final_figures(values: Mapping[str, Mapping[str, Sequence[float]]], *, starts
     return svg(figure)
 
 
-def accuracy_against_time(points: Sequence[tuple[str, float, float, int]]) -> str:
+def accuracy_against_time(
+    points: Sequence[tuple[str, float, float, int]], *, x: str = "milliseconds a face", y: str = "accuracy"
+) -> str:
     """Networks as (name, milliseconds a face, accuracy, bytes of the file); the area of a dot grows
     with the file. Those that none is both faster and more accurate than are joined by a line."""
     figure = _figure(7, 4.4)
@@ -248,8 +263,51 @@ def accuracy_against_time(points: Sequence[tuple[str, float, float, int]]) -> st
         axes.annotate(name, (milliseconds, accuracy), xytext=(6, 4), textcoords="offset points", fontsize=7)
     best = pareto_front([(m, a) for _, m, a, _ in points])
     axes.plot([points[i][1] for i in best], [points[i][2] for i in best], color="#999999", lw=1, zorder=0)
-    _tidy(axes, "milliseconds a face", "accuracy")
+    _tidy(axes, x, y)
     axes.set_xscale("log")
+    return svg(figure)
+
+
+def level_curves(
+    panels: Mapping[str, Mapping[str, Sequence[tuple[float, float, float]]]], levels: Sequence[float | str],
+    x: str, title: str = "", *, log: bool = False,
+) -> str:  # fmt: skip
+    """Figures of several methods by the level of something that is varied, with their intervals.
+
+    Args:
+        panels: by the figure's name, and by the method's: a value, lower and upper end for each level, NaN
+            where there is none. The methods' order in the first panel gives their colours.
+        levels: numbers, joined by lines with a band; or names, a dot with its interval each.
+        x: name of the axis.
+        title: above all panels.
+        log: whether the axis of numbers is logarithmic.
+    """
+    names = list(dict.fromkeys(name for methods in panels.values() for name in methods))
+    styles = styles_in_order(names)
+    named = any(isinstance(level, str) for level in levels)
+    places = np.arange(len(levels)) if named else np.array(levels, np.float64)
+    figure = _figure(0.6 + 3.4 * len(panels), 3.9 if named else 3.4)
+    row = figure.subplots(1, len(panels), sharey=True, squeeze=False)[0]
+    for axes, (what, methods) in zip(row, panels.items(), strict=True):
+        for name, rows in methods.items():
+            value, low, high = np.array(rows, np.float64).reshape(-1, 3).T
+            if named:
+                # beside each other, so that none hides another
+                shift = 0.6 * ((names.index(name) + 0.5) / len(names) - 0.5)
+                axes.vlines(places + shift, low, high, color=styles[name]["color"], lw=1.2, alpha=0.6)
+                axes.plot(places + shift, value, "o", color=styles[name]["color"], ms=4, label=name)
+            else:
+                axes.fill_between(places, low, high, color=styles[name]["color"], alpha=0.13, lw=0)
+                axes.plot(places, value, **styles[name], lw=1.6, marker="o", ms=3, label=name)
+        _tidy(axes, x, "", what)
+        if named:
+            axes.set_xticks(places, [str(level) for level in levels], rotation=35, ha="right", fontsize=8)
+        elif log:
+            axes.set_xscale("log")
+            axes.set_xticks(places, [f"{level:g}" for level in places], fontsize=7)
+            axes.minorticks_off()
+    row[0].legend(fontsize=7, loc="lower left")
+    figure.suptitle(title, fontsize=11)
     return svg(figure)
 
 

@@ -73,14 +73,8 @@ class ClassifierData:
 
     @cached_property
     def validation(self) -> ValidationFaces:
-        """What a run is judged by after each epoch. Raises
-        :class:`~maskgate.errors.DataError` where it is nothing."""
-        judges = self._judges(VALIDATION)
-        if not judges.any():
-            raise DataError(
-                "no labelled face is on the validation side; add pictures, or give a larger 'validation'"
-            )
-        return self._judging(self.crops.select(judges), limit=300)
+        """What a run is judged by after each epoch: :attr:`held_out`, as they are and drawn on."""
+        return self._judging(self.held_out, limit=300)
 
     @cached_property
     def testing(self) -> ValidationFaces:
@@ -102,6 +96,17 @@ class ClassifierData:
         trusted = np.array([s.labelled for s in self.sources])[self.crops.sources]
         judges: NDArray[np.bool_] = (self.sides == side) & trusted & (self.crops.sizes >= SMALLEST)
         return judges
+
+    @property
+    def held_out(self) -> FaceCrops:
+        """The labelled faces on the validation side. Raises
+        :class:`~maskgate.errors.DataError` where there is none."""
+        judges = self._judges(VALIDATION)
+        if not judges.any():
+            raise DataError(
+                "no labelled face is on the validation side; add pictures, or give a larger 'validation'"
+            )
+        return self.crops.select(judges)
 
     @property
     def test(self) -> FaceCrops:

@@ -42,24 +42,11 @@ class ValidationFaces:
 
     def figures(self, p: NDArray[np.float64], threshold: float = 0.5) -> dict[str, float]:
         """Figures at a threshold on P(mask), from ``(N, 3)`` probabilities."""
-        real = self.kinds == 0
-        two = real & (self.labels != INCORRECT)
-        called = p[:, 0] >= threshold
-
-        def share(of: NDArray[np.bool_], hit: NDArray[np.bool_]) -> float:
-            return float(hit[of].mean()) if of.any() else float("nan")
-
-        nll = -np.log(np.maximum(p[np.arange(len(p)), self.labels], 1e-12))
-        return {
-            "loss": float(nll[real].mean()),
-            "accuracy": share(two, called == (self.labels == MASK)),
-            "roc_auc": roc_auc((self.labels[two] == MASK), p[two, 0]),
-            "recall_mask": share(two & (self.labels == MASK), called),
-            "recall_no_mask": share(two & (self.labels == NO_MASK), ~called),
-            "incorrect_flagged": share(real & (self.labels == INCORRECT), ~called),
-            "drawn_incorrect_flagged": share((self.kinds == 1) & (self.labels == INCORRECT), ~called),
-            "covered_called_mask": share((self.kinds == 1) & (self.labels == NO_MASK), called),
-            "hand_called_mask": share(self.kinds == 2, called),
+        real, called = self.kinds == 0, p[:, 0] >= threshold
+        return label_figures(self.labels[real], p[real], threshold) | {
+            "drawn_incorrect_flagged": _share((self.kinds == 1) & (self.labels == INCORRECT), ~called),
+            "covered_called_mask": _share((self.kinds == 1) & (self.labels == NO_MASK), called),
+            "hand_called_mask": _share(self.kinds == 2, called),
         }
 
     def table(self, probabilities: NDArray[np.float64]) -> str:
@@ -69,6 +56,27 @@ class ValidationFaces:
             numbers = [*probabilities[i], self.sizes[i], sharpness(self.views[i])]
             lines.append(",".join([LABELS[self.labels[i]], *(f"{v:.6g}" for v in numbers)]))
         return "\n".join(lines) + "\n"
+
+
+def label_figures(
+    labels: NDArray[np.int64], p: NDArray[np.float64], threshold: float = 0.5
+) -> dict[str, float]:
+    """Figures of ``(N, 3)`` probabilities of faces with ``(N,)`` labels, at a threshold on P(mask)."""
+    called = p[:, 0] >= threshold
+    two = labels != INCORRECT
+    nll = -np.log(np.maximum(p[np.arange(len(p)), labels], 1e-12))
+    return {
+        "loss": float(nll.mean()) if len(p) else float("nan"),
+        "accuracy": _share(two, called == (labels == MASK)),
+        "roc_auc": roc_auc((labels[two] == MASK), p[two, 0]),
+        "recall_mask": _share(labels == MASK, called),
+        "recall_no_mask": _share(labels == NO_MASK, ~called),
+        "incorrect_flagged": _share(labels == INCORRECT, ~called),
+    }
+
+
+def _share(of: NDArray[np.bool_], hit: NDArray[np.bool_]) -> float:
+    return float(hit[of].mean()) if of.any() else float("nan")
 
 
 def validation_faces(

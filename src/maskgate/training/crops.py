@@ -118,10 +118,8 @@ def cut_faces(
                 labels = np.full(len(chosen), LABELS.index(Label.NO_MASK) if bare else UNKNOWN, np.int64)
             else:
                 chosen = main_face(faces)
-                folder = file.relative_to(root / source.path).parts[0]
-                if folder not in source.labels:
-                    raise DataError(f"{file} lies in no folder that the labels of source {source.path} name")
-                label = corrections.get(name) or Label(source.labels[folder])
+                label = source.label_of(file, root)
+                label = corrections.get(name) or label
                 labels = np.full(len(chosen), LABELS.index(label), np.int64)
             if not len(chosen):
                 continue
@@ -159,11 +157,15 @@ def cut_face(image: Image, face: Faces) -> tuple[Image, NDArray[np.float32]]:
 
 def main_face(faces: Faces, doubtful: float = 0.35) -> Faces:
     """The one face that a single-person photograph is about, or none: large counts as well as sure."""
-    likely = faces.select(faces.scores >= doubtful)
-    if not len(likely):
-        return likely
-    sides = (likely.boxes[:, 2:] - likely.boxes[:, :2]).max(1)
-    return likely.select([int(np.argmax(likely.scores * sides))])
+    place = main_face_place(faces, doubtful)
+    return faces.select([] if place is None else [place])
+
+
+def main_face_place(faces: Faces, doubtful: float = 0.35) -> int | None:
+    """The place of :func:`main_face`, None where there is none."""
+    weights = faces.scores * (faces.boxes[:, 2:] - faces.boxes[:, :2]).max(1, initial=0)
+    weights[faces.scores < doubtful] = -1
+    return int(weights.argmax()) if weights.max(initial=-1) >= 0 else None
 
 
 def _with_landmarks(boxes: NDArray[np.float32], faces: Faces) -> Faces:

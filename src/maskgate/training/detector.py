@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from maskgate.detection.retinaface import RetinaFaceDetector, RetinaFaceSettings
 from maskgate.errors import DataError
 from maskgate.evaluation.coco import read_scenes
-from maskgate.evaluation.matching import match_faces
+from maskgate.evaluation.matching import Matching, match_faces
 from maskgate.nets.retinaface import ExportedRetinaFace, RetinaFace, load_published
 from maskgate.training.detector_data import DetectorAugmentation, DetectorDataset, LabelledPicture
 from maskgate.training.detector_loss import DetectorLoss
@@ -29,7 +29,7 @@ from maskgate.training.occlusion.paint import Painter
 from maskgate.training.occlusion.templates import read_templates
 from maskgate.training.recipe import Source, build, require
 from maskgate.training.runs import RunFolder
-from maskgate.types import Image
+from maskgate.types import Faces, Image
 
 
 class DetectorTask:
@@ -49,59 +49,75 @@ class DetectorTask:
         """Everything learns all the time."""
 
     def loss(self, model: nn.Module, batch: list[Tensor]) -> tuple[Tensor, dict[str, float]]:
-        x, kind, boxes, landmarks, has = batch
+        x, kind, boxes, landmarks, has, labels = batch
         outputs = model(x.contiguous(memory_format=torch.channels_last))
-        return self._loss(outputs, kind, boxes, landmarks, has)
+        return self._loss(outputs, kind, boxes, landmarks, has, labels)
 
     def evaluate(self, model: nn.Module) -> dict[str, float]:
         """Recall and false faces per picture over the validation pictures, faces of 20 px and more."""
-        found = counted = false = 0
-        error, marked = 0.0, 0
         net = ExportedRetinaFace(model.eval())  # type: ignore[arg-type]
-        detector = RetinaFaceDetector(_TorchSession(net), self.settings)
-        for picture in self.validation:
-            faces = detector.detect([_read(picture.path)])[0]
-            truth = np.concatenate([picture.boxes, picture.ignore])
-            crowd = np.arange(len(truth)) >= len(picture.boxes)
-            match = match_faces(faces.boxes, faces.scores, truth, crowd)
-            found += int(match.found.sum())
-            counted += int(match.counted.sum())
-            false += int(match.false.sum())
-            for d, g in enumerate(match.truth):
-                if 0 <= g < len(picture.boxes) and picture.has_landmarks[g]:
-                    eyes = picture.landmarks[g, 0] - picture.landmarks[g, 1]
-                    size = max(float(np.hypot(*eyes)), 0.2 * float(np.ptp(picture.boxes[g, 1::2])), 1.0)
-                    apart = np.hypot(*(faces.landmarks[d] - picture.landmarks[g]).T).mean()
-                    error += float(apart) / size
-                    marked += 1
-        return {
-            "recall": found / max(counted, 1),
-            "false_per_picture": false / max(len(self.validation), 1),
-            "landmark_error": error / max(marked, 1),
-        }
+        detector = RetinaFaceDetector(TorchSession(net), self.settings)
+        found = [detector.detect([read_picture(picture.path)])[0] for picture in self.validation]
+        return detector_figures(found, self.validation)
 
 
-class _TorchSession:
+def match_picture(faces: Faces, picture: LabelledPicture) -> Matching:
+    """Which of the faces found in a picture is which of its own; regions to ignore come after these."""
+    truth = np.concatenate([picture.boxes, picture.ignore])
+    return match_faces(faces.boxes, faces.scores, truth, np.arange(len(truth)) >= len(picture.boxes))
+
+
+def detector_figures(found: Sequence[Faces], pictures: Sequence[LabelledPicture]) -> dict[str, float]:
+    """Recall, false faces a picture, and the mean distance of landmarks in distances of the eyes, of the
+    faces found in each picture."""
+    hits = counted = false = 0
+    error, marked = 0.0, 0
+    for faces, picture in zip(found, pictures, strict=True):
+        match = match_picture(faces, picture)
+        hits += int(match.found.sum())
+        counted += int(match.counted.sum())
+        false += int(match.false.sum())
+        for d, g in enumerate(match.truth):
+            if 0 <= g < len(picture.boxes) and picture.has_landmarks[g]:
+                eyes = picture.landmarks[g, 0] - picture.landmarks[g, 1]
+                size = max(float(np.hypot(*eyes)), 0.2 * float(np.ptp(picture.boxes[g, 1::2])), 1.0)
+                apart = np.hypot(*(faces.landmarks[d] - picture.landmarks[g]).T).mean()
+                error += float(apart) / size
+                marked += 1
+    return {
+        "recall": hits / max(counted, 1),
+        "false_per_picture": false / max(len(pictures), 1),
+        "landmark_error": error / max(marked, 1),
+    }
+
+
+class TorchSession:
     """A PyTorch module with the face of an ONNX session, so that validation runs the real decoder."""
 
-    def __init__(self, net: nn.Module) -> None:
+    def __init__(self, net: ExportedRetinaFace) -> None:
         self.net = net
 
     def get_inputs(self) -> list[Any]:
         return [ort.NodeArg] and [type("Node", (), {"name": "input"})]
 
     def get_outputs(self) -> list[Any]:
-        names = (("loc", 4), ("conf", 2), ("landmarks", 10))
-        return [type("Node", (), {"name": name, "shape": [1, "anchors", width]}) for name, width in names]
+        names = {"loc": 4, "conf": 2, "landmarks": 10, "labels": self.net.net.labels}
+        return [
+            type("Node", (), {"name": name, "shape": [1, "anchors", width]})
+            for name, width in names.items()
+            if width
+        ]
 
     def run(self, names: Sequence[str], feed: Mapping[str, NDArray[np.float32]]) -> list[NDArray[np.float32]]:
         device = next(self.net.parameters()).device
         with torch.inference_mode():
             outputs = self.net(torch.from_numpy(feed["input"]).to(device))
-        return [out.cpu().numpy() for out in outputs]
+        given = {node.name: out.cpu().numpy() for node, out in zip(self.get_outputs(), outputs, strict=True)}
+        return [given[name] for name in names]
 
 
-def _read(path: Path) -> Image:
+def read_picture(path: Path) -> Image:
+    """``(H, W, 3)`` uint8 RGB. Raises :class:`~maskgate.errors.DataError` where it cannot be read."""
     data = cv2.imread(str(path), cv2.IMREAD_COLOR)
     if data is None:
         raise DataError(f"{path} cannot be read as a picture")
@@ -137,7 +153,7 @@ def train_detector(
     labels = teacher_recipe.label(sources, data, weights, output / "teacher.jsonl")
     run.write_manifest(data, everything)
 
-    hashes = np.stack([difference_hash(_read(f)) for f in everything])
+    hashes = np.stack([difference_hash(read_picture(f)) for f in everything])
     out = held_out(everything, group_duplicates(hashes), float(recipe["validation"]), seed)
     aside = {f for f, o in zip(everything, out, strict=True) if o}
     training: list[LabelledPicture] = []

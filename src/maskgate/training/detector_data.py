@@ -1,9 +1,9 @@
-"""Training pictures for the detector: crops at chosen face sizes, mosaics, masks and hands."""
+"""Training pictures for detectors: crops at chosen face sizes, mosaics, masks and hands."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +15,12 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from maskgate.detection.anchors import make_anchors
+from maskgate.training.crops import UNKNOWN
 from maskgate.training.detector_targets import match_anchors
 from maskgate.training.occlusion.paint import Painter
 from maskgate.training.photometric import vary_light, vary_sharpness
 from maskgate.training.teacher import MIRRORED_ORDER
-from maskgate.types import Image
+from maskgate.types import LABELS, Image, Label
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,7 +31,7 @@ class LabelledPicture:
         path: the file.
         boxes: ``(N, 4)`` pixels; landmarks ``(N, 5, 2)``, valid where ``has_landmarks`` ``(N,)``.
         ignore: ``(M, 4)`` regions that may or may not be faces.
-        bare: ``(N,)`` True where the face is known to wear nothing, so that a mask may be drawn.
+        labels: ``(N,)`` int64 places in LABELS, or UNKNOWN.
     """
 
     path: Path
@@ -38,7 +39,13 @@ class LabelledPicture:
     landmarks: NDArray[np.float32]
     has_landmarks: NDArray[np.bool_]
     ignore: NDArray[np.float32]
-    bare: NDArray[np.bool_]
+    labels: NDArray[np.int64]
+
+    @property
+    def bare(self) -> NDArray[np.bool_]:
+        """``(N,)`` True where the face is known to wear nothing, so that a mask may be drawn."""
+        bare: NDArray[np.bool_] = self.labels == LABELS.index(Label.NO_MASK)
+        return bare
 
 
 @dataclass(frozen=True)
@@ -51,6 +58,7 @@ class DetectorAugmentation:
         whole: share of pictures shown whole, fitted into the square.
         mosaic: share put together from four.
         occlude: share of bare faces that get a mask, a hand or a scarf.
+        covers: of these, shares of masks worn rightly, masks worn wrongly, and things that are no mask.
         tilt: share of pictures that are turned...
         tilt_degrees: ...by an angle up to this, either way.
         anchors: sides per level, as the network's.
@@ -61,6 +69,7 @@ class DetectorAugmentation:
     whole: float = 0.3
     mosaic: float = 0.3
     occlude: float = 0.5
+    covers: tuple[float, float, float] = (0.6, 0.15, 0.25)
     tilt: float = 0.25
     tilt_degrees: float = 30.0
     smallest: float = 7.0
@@ -73,13 +82,16 @@ class _Sample:
     boxes: NDArray[np.float32]
     landmarks: NDArray[np.float32]
     has_landmarks: NDArray[np.bool_]
+    labels: NDArray[np.int64]
     ignore: NDArray[np.float32] = field(default_factory=lambda: np.zeros((0, 4), np.float32))
 
 
 class DetectorDataset(Dataset[tuple[Tensor, ...]]):
     """Random training samples; item i of epoch e depends on nothing but (seed, e, i).
 
-    An item is the network's input ``(3, S, S)`` (BGR minus mean) and the anchor targets.
+    An item is the network's input ``(3, S, S)`` (BGR minus mean) and, for the A anchors, ``kind``,
+    ``boxes``, ``landmarks`` and ``has_landmarks`` of :class:`AnchorTargets`, and ``labels (A,)`` int64 of
+    their faces, UNKNOWN where there is no face or nobody knows.
     """
 
     def __init__(
@@ -114,7 +126,11 @@ class DetectorDataset(Dataset[tuple[Tensor, ...]]):
             sample.boxes, sample.landmarks, sample.has_landmarks, sample.ignore,
         )  # fmt: skip
         x = sample.image[..., ::-1].astype(np.float32) - self.mean
-        parts = (np.ascontiguousarray(x.transpose(2, 0, 1)), t.kind, t.boxes, t.landmarks, t.has_landmarks)
+        labels = np.append(sample.labels, UNKNOWN)[t.faces]  # -1 is the last
+        parts = (
+            np.ascontiguousarray(x.transpose(2, 0, 1)),
+            t.kind, t.boxes, t.landmarks, t.has_landmarks, labels,
+        )  # fmt: skip
         return tuple(torch.from_numpy(part) for part in parts)
 
     def sample(self, rng: np.random.Generator) -> _Sample:
@@ -130,7 +146,7 @@ class DetectorDataset(Dataset[tuple[Tensor, ...]]):
             image = vary_light(image, rng)
         if rng.random() < 0.4:
             image = vary_sharpness(image, rng)
-        return _Sample(image, sample.boxes, sample.landmarks, sample.has_landmarks, sample.ignore)
+        return replace(sample, image=image)
 
     def _pick(self, rng: np.random.Generator) -> LabelledPicture:
         return self.pictures[int(rng.choice(len(self.pictures), p=self.weights))]
@@ -139,7 +155,7 @@ class DetectorDataset(Dataset[tuple[Tensor, ...]]):
         half = self.a.side // 2
         parts = [self._cut(self._pick(rng), half, rng) for _ in range(4)]
         image = np.zeros((2 * half, 2 * half, 3), np.uint8)
-        boxes, points, valid, ignore = [], [], [], []
+        boxes, points, valid, labels, ignore = [], [], [], [], []
         for k, part in enumerate(parts):
             y, x = divmod(k, 2)
             shift = np.array([x * half, y * half], np.float32)
@@ -147,10 +163,11 @@ class DetectorDataset(Dataset[tuple[Tensor, ...]]):
             boxes.append(part.boxes + np.tile(shift, 2))
             points.append(part.landmarks + shift)
             valid.append(part.has_landmarks)
+            labels.append(part.labels)
             ignore.append(part.ignore + np.tile(shift, 2))
         return _Sample(
             image, np.concatenate(boxes), np.concatenate(points), np.concatenate(valid),
-            np.concatenate(ignore),
+            np.concatenate(labels), np.concatenate(ignore),
         )  # fmt: skip
 
     def _cut(self, picture: LabelledPicture, side: int, rng: np.random.Generator) -> _Sample:
@@ -161,11 +178,13 @@ class DetectorDataset(Dataset[tuple[Tensor, ...]]):
         image = np.asarray(cv2.cvtColor(data, cv2.COLOR_BGR2RGB), np.uint8)
         height, width = image.shape[:2]
         scale, x0, y0 = self._view(picture, width, height, side, rng)
+        labels = picture.labels.copy()
         if self.painter is not None:
             big = (picture.boxes[:, 2:] - picture.boxes[:, :2]).max(1, initial=0) * scale >= 20
             for i in np.flatnonzero(picture.bare & picture.has_landmarks & big):
                 if rng.random() < self.a.occlude:
-                    image = self.painter.cover_any(image, picture.landmarks[i], rng)
+                    image, label = self.painter.cover_any(image, picture.landmarks[i], rng, self.a.covers)
+                    labels[i] = LABELS.index(label)
         source, own = image, scale
         if scale < 0.6:
             size = (max(round(width * scale), 1), max(round(height * scale), 1))
@@ -183,7 +202,7 @@ class DetectorDataset(Dataset[tuple[Tensor, ...]]):
         ignore = turn_boxes(picture.ignore * scale - np.tile(shift, 2), turn, roundness=0.0)
         points = (picture.landmarks * scale - shift) @ turn[:, :2].T + turn[:, 2]
         out = np.asarray(square, np.uint8)
-        return self._sort_out(out, boxes, points, picture.has_landmarks, ignore, side)
+        return self._sort_out(out, boxes, points, picture.has_landmarks, labels, ignore, side)
 
     def _view(
         self, picture: LabelledPicture, width: int, height: int, side: int, rng: np.random.Generator
@@ -216,6 +235,7 @@ class DetectorDataset(Dataset[tuple[Tensor, ...]]):
         boxes: NDArray[np.float64],
         points: NDArray[np.float64],
         valid: NDArray[np.bool_],
+        labels: NDArray[np.int64],
         ignore: NDArray[np.float64],
         side: int,
     ) -> _Sample:
@@ -232,6 +252,7 @@ class DetectorDataset(Dataset[tuple[Tensor, ...]]):
             clipped[keep].astype(np.float32),
             points[keep].astype(np.float32),
             valid[keep] & (seen[keep] > 0.8),
+            labels[keep],
             regions.astype(np.float32),
         )
 
@@ -270,4 +291,6 @@ def _mirror(sample: _Sample) -> _Sample:
     points = sample.landmarks[:, MIRRORED_ORDER].copy()
     points[..., 0] = side - points[..., 0]
     image = np.ascontiguousarray(sample.image[:, ::-1])
-    return _Sample(image, flip(sample.boxes), points, sample.has_landmarks, flip(sample.ignore))
+    return replace(
+        sample, image=image, boxes=flip(sample.boxes), landmarks=points, ignore=flip(sample.ignore)
+    )

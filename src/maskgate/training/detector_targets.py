@@ -16,13 +16,14 @@ FACE, BACKGROUND, IGNORED = 1, 0, -1
 @dataclass(frozen=True, eq=False)
 class AnchorTargets:
     """For A anchors: ``kind`` ``(A,)`` int8 (FACE, BACKGROUND or IGNORED), ``boxes`` ``(A, 4)`` and
-    ``landmarks`` ``(A, 10)`` float32 offsets, valid where kind is FACE, and ``has_landmarks``
-    ``(A,)`` bool."""
+    ``landmarks`` ``(A, 10)`` float32 offsets, valid where kind is FACE, ``has_landmarks`` ``(A,)`` bool,
+    and ``faces`` ``(A,)`` intp, the place of each one's face, -1 where kind is not FACE."""
 
     kind: NDArray[np.int8]
     boxes: NDArray[np.float32]
     landmarks: NDArray[np.float32]
     has_landmarks: NDArray[np.bool_]
+    faces: NDArray[np.intp]
 
 
 def match_anchors(
@@ -49,6 +50,7 @@ def match_anchors(
     target_boxes = np.zeros((count, 4), np.float32)
     target_landmarks = np.zeros((count, 10), np.float32)
     with_landmarks = np.zeros(count, np.bool_)
+    faces = np.full(count, -1, np.intp)
     corners = np.concatenate([anchors[:, :2] - anchors[:, 2:] / 2, anchors[:, :2] + anchors[:, 2:] / 2], 1)
     if len(ignore):
         share = intersection(corners, ignore).max(1) / np.maximum(area(corners), 1e-6)
@@ -62,9 +64,9 @@ def match_anchors(
             chosen[first[face]] = face
             best[first[face]] = 2.0
         matched = best >= threshold
-        face = chosen[matched]
+        faces[matched] = face = chosen[matched]
         kind[matched] = FACE
         target_boxes[matched] = encode_boxes(boxes[face], anchors[matched])
         target_landmarks[matched] = encode_landmarks(landmarks[face], anchors[matched])
         with_landmarks[matched] = has_landmarks[face]
-    return AnchorTargets(kind, target_boxes, target_landmarks, with_landmarks)
+    return AnchorTargets(kind, target_boxes, target_landmarks, with_landmarks, faces)

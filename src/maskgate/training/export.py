@@ -30,7 +30,15 @@ def export_onnx(
     axes: Mapping[str, Mapping[int, str]],
     storage: Storage = "float32",
 ) -> None:
-    """Writes ``net`` in evaluation mode to ``path``, atomically.
+    """Writes ``net`` in evaluation mode to ``path``, atomically. The arguments are those of
+    :func:`onnx_bytes`."""
+    write_atomic(path, onnx_bytes(net, example, axes, storage))
+
+
+def onnx_bytes(
+    net: nn.Module, example: Tensor, axes: Mapping[str, Mapping[int, str]], storage: Storage = "float32"
+) -> bytes:
+    """``net`` in evaluation mode as an ONNX file.
 
     Args:
         example: an input of the right shape.
@@ -55,7 +63,7 @@ def export_onnx(
     elif storage == "int8":
         _store(model, _as_bytes)
     onnx.checker.check_model(model, full_check=True)
-    write_atomic(path, model.SerializeToString())
+    return bytes(model.SerializeToString())
 
 
 _Stored = tuple[list[onnx.TensorProto], list[onnx.NodeProto]]

@@ -17,12 +17,13 @@ from maskgate.detection.retinaface import RetinaFaceDetector, RetinaFaceSettings
 from maskgate.errors import DataError
 from maskgate.models.sessions import RuntimeOptions
 from maskgate.nets.retinaface import ExportedRetinaFace, RetinaFace, load_published
+from maskgate.training.crops import UNKNOWN, main_face_place
 from maskgate.training.detector_data import LabelledPicture
 from maskgate.training.export import export_onnx
 from maskgate.training.face_labels import FaceLabeller, label_pictures
 from maskgate.training.recipe import Source
 from maskgate.training.teacher import OneLook, Teacher
-from maskgate.types import Faces
+from maskgate.types import LABELS, Faces, Label
 
 EXPORT_AXES = {
     "input": {0: "batch", 2: "height", 3: "width"},
@@ -32,9 +33,11 @@ EXPORT_AXES = {
 }
 
 
-def export_detector(net: RetinaFace, path: Path) -> None:
-    """Writes ``net`` as ONNX in the layout of the published files, any batch, height and width."""
-    export_onnx(ExportedRetinaFace(net), torch.zeros(1, 3, 64, 96), path, EXPORT_AXES)
+def export_detector(net: RetinaFace, path: Path, temperature: float = 1.0) -> None:
+    """Writes ``net`` as ONNX in the layout of the published files, any batch, height and width; one with
+    labels has the output ``labels`` too, the softmax of their scores over ``temperature``."""
+    axes = EXPORT_AXES | ({"labels": {0: "batch", 1: "anchors"}} if net.labels else {})
+    export_onnx(ExportedRetinaFace(net, temperature), torch.zeros(1, 3, 64, 96), path, axes)
 
 
 def load_detector(file: Path, folder: Path, settings: RetinaFaceSettings) -> RetinaFaceDetector:
@@ -113,13 +116,31 @@ def first_file(folders: Sequence[Path], file: str) -> Path:
 
 
 def from_teacher(file: Path, faces: Faces, recipe: TeacherRecipe, bare: bool) -> LabelledPicture:
-    """Training labels from a teacher's: certain faces, and regions to ignore."""
+    """Training labels from a teacher's: certain faces, and regions to ignore. Nobody knows what is on the
+    faces, unless they are ``bare``."""
+    label = LABELS.index(Label.NO_MASK) if bare else UNKNOWN
+    return _found(file, faces, recipe, faces.scores >= recipe.certain, np.full(len(faces), label))
+
+
+def from_photograph(file: Path, faces: Faces, recipe: TeacherRecipe, label: Label) -> LabelledPicture:
+    """Likewise where ``label`` is told of the photograph, that is of its main face
+    (:func:`~maskgate.training.crops.main_face`); nobody knows what is on the others."""
+    main = main_face_place(faces)
+    labels = np.full(len(faces), UNKNOWN)
     certain = faces.scores >= recipe.certain
+    if main is not None:
+        labels[main] = LABELS.index(label)
+        certain[main] = True  # a face that somebody labelled is one
+    return _found(file, faces, recipe, certain, labels)
+
+
+def _found(
+    file: Path, faces: Faces, recipe: TeacherRecipe, certain: NDArray[np.bool_], labels: NDArray[np.int64]
+) -> LabelledPicture:
     doubtful = ~certain & (faces.scores >= recipe.doubtful)
-    n = int(certain.sum())
     return LabelledPicture(
-        file, faces.boxes[certain], faces.landmarks[certain], np.ones(n, np.bool_),
-        faces.boxes[doubtful], np.full(n, bare),
+        file, faces.boxes[certain], faces.landmarks[certain], np.ones(int(certain.sum()), np.bool_),
+        faces.boxes[doubtful], labels[certain],
     )  # fmt: skip
 
 
@@ -146,4 +167,4 @@ def from_scene(
                 landmarks[i], has[i] = faces.landmarks[j], True
         alone = overlap.max(0, initial=0) < 0.3
         extra = faces.boxes[alone & (faces.scores >= recipe.doubtful)]
-    return LabelledPicture(file, boxes, landmarks, has, np.concatenate([regions, extra]), labels == 1)
+    return LabelledPicture(file, boxes, landmarks, has, np.concatenate([regions, extra]), labels)

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
 from maskgate.errors import DataError
-from maskgate.types import LABELS
+from maskgate.types import LABELS, Label
 
 T = TypeVar("T")
 
@@ -185,6 +185,13 @@ class Source:
     def labelled(self) -> bool:
         """True where people said what is on its faces, so that validation can trust it."""
         return self.kind == "scenes" or self.labels is not None or "." in self.bare
+
+    def label_of(self, file: Path, root: Path) -> Label:
+        """What ``labels`` say of the folder of ``file``. Raises DataError where they do not name it."""
+        folder = file.relative_to(root / self.path).parts[0]
+        if folder not in (self.labels or {}):
+            raise DataError(f"{file} lies in no folder that the labels of source {self.path} name")
+        return Label((self.labels or {})[folder])
 
     def is_bare(self, file: Path, root: Path) -> bool:
         """True where the faces of ``file`` are known to wear nothing."""

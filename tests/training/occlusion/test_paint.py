@@ -10,6 +10,7 @@ from maskgate.training.occlusion.hands import Hand
 from maskgate.training.occlusion.masks import Wearing
 from maskgate.training.occlusion.paint import Painter
 from maskgate.training.occlusion.templates import MaskTemplate
+from maskgate.types import Label
 
 HAND = Hand(np.full((40, 30, 3), 120, np.uint8), np.ones((40, 30), np.float32))
 TEMPLATE = MaskTemplate(
@@ -61,6 +62,7 @@ def repeat(painter: Painter, method: str, portrait: Any, count: int = 300, **opt
     image, points = portrait.image[::4, ::4].copy(), portrait.landmarks / 4
     for _ in range(count):
         out = getattr(painter, method)(image, points, **options, rng=rng)
+        out = out[0] if method == "cover_any" else out
         assert (out.shape, out.dtype) == (image.shape, np.uint8)
 
 
@@ -132,4 +134,28 @@ def test_draws_repeat(portrait: Any, method: str) -> None:
             getattr(painter, method)(portrait.image, portrait.landmarks, np.random.default_rng(seed))
             for _ in range(2)
         )
+        if method == "cover_any":
+            (one, first), (two, again) = one, two
+            assert first == again
         assert np.array_equal(one, two)
+
+
+@pytest.mark.parametrize(
+    ("shares", "label", "drawing"),
+    [
+        ((1.0, 0.0, 0.0), Label.MASK, "draw_mask right"),
+        ((0.0, 1.0, 0.0), Label.INCORRECT, "draw_mask nose_out"),
+        ((0.0, 0.0, 1.0), Label.NO_MASK, "draw_object"),
+    ],
+)
+def test_label_of_what_is_drawn(
+    portrait: Any, drawn: list[str], shares: tuple[float, float, float], label: Label, drawing: str
+) -> None:
+    rng = np.random.default_rng(3)
+    image, points = portrait.image[::4, ::4].copy(), portrait.landmarks / 4
+    given = {Painter().cover_any(image, points, rng, shares)[1] for _ in range(30)}
+    assert given == {label}
+    assert drawing in drawn
+    masks = {name for name in drawn if name.startswith(("draw_mask", "hang_mask"))}
+    assert ("draw_mask right" in masks) == (label is Label.MASK)
+    assert bool(masks) == (label is not Label.NO_MASK)

@@ -62,7 +62,8 @@ def _run(arguments: argparse.Namespace) -> int:
     if arguments.presort:
         gate = create_gate(arguments)
         detector, judge = gate.detector, gate.classify
-        models |= {"classifier": gate.classifier.name, "threshold": gate.threshold}
+        judging = gate.classifier or gate.detector
+        models |= {"classifier": judging.name, "threshold": gate.threshold}
     else:
         options = RuntimeOptions(arguments.device, arguments.threads)
         detector = create_detector(arguments.detector, options, score=arguments.score)

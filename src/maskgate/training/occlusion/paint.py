@@ -18,7 +18,7 @@ from maskgate.training.occlusion.masks import Wearing, draw_mask
 from maskgate.training.occlusion.objects import draw_object
 from maskgate.training.occlusion.shares import COVERS, OcclusionShares
 from maskgate.training.occlusion.templates import MaskTemplate, wear_template
-from maskgate.types import Image
+from maskgate.types import Image, Label
 
 _WRONG = (Wearing.NOSE_OUT, Wearing.MOUTH_OUT, Wearing.CHIN)
 _WRONG_SHARES = (0.5, 0.15, 0.35)
@@ -94,11 +94,15 @@ class Painter:
             return draw_head(image, landmarks, rng)
         return hold_mask(image, landmarks, rng, self._holding(rng))
 
-    def cover_any(self, image: Image, landmarks: NDArray[np.float32], rng: np.random.Generator) -> Image:
-        """For the detector, which cares only that a face is under it: mostly a mask worn rightly."""
-        lot = rng.random()
-        if lot < 0.6:
-            return self.mask(image, landmarks, Wearing.RIGHT, rng)
-        if lot < 0.75:
-            return self.wrong_mask(image, landmarks, rng)
-        return self.bare_cover(image, landmarks, rng)
+    def cover_any(
+        self, image: Image, landmarks: NDArray[np.float32], rng: np.random.Generator,
+        shares: tuple[float, float, float] = (0.6, 0.15, 0.25),
+    ) -> tuple[Image, Label]:  # fmt: skip
+        """For detectors: a mask worn rightly, one worn wrongly or something that is no mask, by ``shares``;
+        and the label that the face now has."""
+        lot = rng.random() * sum(shares)
+        if lot < shares[0]:
+            return self.mask(image, landmarks, Wearing.RIGHT, rng), Label.MASK
+        if lot < shares[0] + shares[1]:
+            return self.wrong_mask(image, landmarks, rng), Label.INCORRECT
+        return self.bare_cover(image, landmarks, rng), Label.NO_MASK
