@@ -34,7 +34,9 @@ Call = Callable[..., Any]
 def finished(folder: Path, kind: str) -> Path:
     """A run folder as training leaves it, with an untrained network."""
     folder.mkdir()
-    write_json(folder / "settings.json", read_recipe(RECIPES / f"{kind}.toml"))
+    recipe = read_recipe(RECIPES / f"{kind}.toml")
+    # of an input of 112 pixels, whatever the project's classifier has
+    write_json(folder / "settings.json", recipe | ({"augmentation": {}} if kind == "classifier" else {}))
     write_json(folder / "manifest.json", {"a.jpg": "0" * 64, "b.jpg": "1" * 64})
     torch.manual_seed(0)
     if kind == "detector":
