@@ -39,6 +39,7 @@ def test_the_projects_own() -> None:
         "mtcnn-facenet-svm",
         "pca",
         "cascade-cnn",
+        "direct",
         "retinaface-resnet",
     ]  # as the contract has them
     judged = recipe.recipes[recipe.split]

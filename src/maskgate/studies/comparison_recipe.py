@@ -18,7 +18,7 @@ from maskgate.training.labelling import first_file
 from maskgate.training.mtcnn import FILES
 from maskgate.training.recipe import build, read_recipe
 
-TrainedKind = Literal["resnet", "facenet-svm", "pca", "cascade"]
+TrainedKind = Literal["resnet", "facenet-svm", "pca", "cascade", "direct"]
 
 
 @dataclass(frozen=True)

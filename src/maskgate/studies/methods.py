@@ -22,6 +22,7 @@ from maskgate.training import publish
 from maskgate.training.cascade import train_cascade
 from maskgate.training.classifier import train_classifier
 from maskgate.training.classifier_setup import Places
+from maskgate.training.direct import train_direct
 from maskgate.training.eigenfaces import train_eigenfaces
 from maskgate.training.facenet_svm import train_facenet_svm
 from maskgate.training.mtcnn import publish_mtcnn
@@ -56,6 +57,11 @@ TRAINERS: Mapping[TrainedKind, Trainer] = {
         "model.zip",
         lambda r, p, o, t, w: train_cascade(r, p, o, threads=t, workers=w),
         publish.publish_cascade,
+    ),
+    "direct": Trainer(
+        "model.onnx",
+        lambda r, p, o, t, w: train_direct(r, p, o, threads=t, workers=w),
+        publish.publish_direct,
     ),
 }
 """A further method is one line here, and one in :func:`~maskgate.studies.recognisers.recogniser_of` where

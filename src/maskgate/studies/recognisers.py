@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from maskgate.classification import Classifier
-from maskgate.detection import Detector
+from maskgate.detection import Detector, MaskFinder
 from maskgate.detection.cascade import CascadeDetector
 from maskgate.errors import DataError
 from maskgate.pipeline import MaskGate
@@ -86,8 +86,8 @@ def recogniser_of(
 ) -> Recogniser:
     """The method that a detector makes, with a classifier or alone.
 
-    A detector whose faces carry labels (the paper's second type) belongs here: its ``gate`` passes the
-    labels on, its ``given`` judges each face in its surroundings.
+    A detector whose faces carry labels (the paper's second type) needs no classifier: its ``gate``
+    passes the labels on, its ``given`` judges each face in its surroundings.
 
     Args:
         name: of the method.
@@ -103,4 +103,6 @@ def recogniser_of(
         eager = create(min(LOWEST, threshold))
         assert isinstance(eager, CascadeDetector)
         return masked_faces(eager, threshold)
+    if isinstance(detector, MaskFinder):
+        return Recogniser(MaskGate(detector), detector.judge, detector.threshold)
     raise DataError(f"method {name!r} has no classifier, and its detector says nothing about masks; name one")
