@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 import math
 import os
@@ -35,6 +36,13 @@ def write_atomic(path: Path, data: bytes, *, folders: bool = True) -> None:
 def write_json(path: Path, value: Any) -> None:
     """Writes ``value`` as indented JSON, atomically; what JSON does not know is written as text."""
     write_atomic(path, (json.dumps(value, indent=2, default=str) + "\n").encode())
+
+
+def npz_bytes(**arrays: Any) -> bytes:
+    """Arrays by name as an ``.npz``; the same bytes for the same arrays."""
+    out = io.BytesIO()
+    np.savez(out, **arrays)
+    return out.getvalue()
 
 
 def plain(value: Any) -> Any:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -55,3 +57,22 @@ def _noise_crops(labels: list[int], seed: int = 0) -> FaceCrops:
 def noise_crops() -> Callable[..., FaceCrops]:
     """Makes crops of noise, one for each label, with landmarks where a face's would be."""
     return _noise_crops
+
+
+def _few_scenes(data: Path, count: int, shared: Path) -> None:
+    scenes = shared / "data" / "scenes" / "fmd"
+    content = json.loads((scenes / "annotations.json").read_text())
+    content["images"] = content["images"][:count]
+    chosen = {image["id"] for image in content["images"]}
+    content["annotations"] = [a for a in content["annotations"] if a["image_id"] in chosen]
+    (data / "scenes" / "fmd" / "images").mkdir(parents=True)
+    (data / "scenes" / "fmd" / "annotations.json").write_text(json.dumps(content))
+    for image in content["images"]:
+        name = Path("scenes") / "fmd" / "images" / image["file_name"]
+        (data / name).symlink_to(shared / "data" / name)
+
+
+@pytest.fixture
+def few_scenes(shared: Path) -> Callable[[Path, int], None]:
+    """Makes a data folder's ``scenes/fmd`` of the first pictures there are."""
+    return lambda data, count: _few_scenes(data, count, shared)

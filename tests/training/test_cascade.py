@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import tomllib
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -253,19 +254,10 @@ def test_the_same_split_as_the_classifiers() -> None:
 
 
 def test_recipe_from_pictures_to_a_model(
-    shared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    shared: Path, few_scenes: Callable[[Path, int], None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     data = tmp_path / "data"
-    scenes = shared / "data" / "scenes" / "fmd"
-    content = json.loads((scenes / "annotations.json").read_text())
-    content["images"] = content["images"][:14]
-    chosen = {image["id"] for image in content["images"]}
-    content["annotations"] = [a for a in content["annotations"] if a["image_id"] in chosen]
-    (data / "scenes" / "fmd" / "images").mkdir(parents=True)
-    (data / "scenes" / "fmd" / "annotations.json").write_text(json.dumps(content))
-    for image in content["images"]:
-        name = Path("scenes") / "fmd" / "images" / image["file_name"]
-        (data / name).symlink_to(shared / "data" / name)
+    few_scenes(data, 14)
     (data / "photos/groups").mkdir(parents=True)
     for file in sorted((shared / "data" / "photos/groups").glob("*.jpg"))[:2]:
         (data / "photos/groups" / file.name).symlink_to(file)

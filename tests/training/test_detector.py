@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -133,18 +134,11 @@ class TestEvaluation:
             task.evaluate(net)
 
 
-def test_recipe_from_pictures_to_a_model(shared: Path, tmp_path: Path) -> None:
+def test_recipe_from_pictures_to_a_model(
+    shared: Path, few_scenes: Callable[[Path, int], None], tmp_path: Path
+) -> None:
     data = tmp_path / "data"
-    scenes = shared / "data" / "scenes" / "fmd"
-    content = json.loads((scenes / "annotations.json").read_text())
-    content["images"] = content["images"][:8]
-    chosen = {image["id"] for image in content["images"]}
-    content["annotations"] = [a for a in content["annotations"] if a["image_id"] in chosen]
-    (data / "scenes" / "fmd" / "images").mkdir(parents=True)
-    (data / "scenes" / "fmd" / "annotations.json").write_text(json.dumps(content))
-    for image in content["images"]:
-        name = Path("scenes") / "fmd" / "images" / image["file_name"]
-        (data / name).symlink_to(shared / "data" / name)
+    few_scenes(data, 8)
     for name, count in (("photos/groups", 2), ("hands/dorsal", 2)):
         (data / name).mkdir(parents=True)
         for file in sorted((shared / "data" / name).glob("*.jpg"))[:count]:

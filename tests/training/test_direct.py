@@ -351,19 +351,12 @@ def test_the_same_split_as_the_classifiers() -> None:
     assert build(DirectRecipe, own["direct"], "[direct]") == DirectRecipe()
 
 
-def test_recipe_from_pictures_to_a_model(shared: Path, tmp_path: Path) -> None:
+def test_recipe_from_pictures_to_a_model(
+    shared: Path, few_scenes: Callable[[Path, int], None], tmp_path: Path
+) -> None:
     """With the project's recipe and published weights: faces are found, and their labels judged."""
     data = tmp_path / "data"
-    scenes = shared / "data" / "scenes" / "fmd"
-    content = json.loads((scenes / "annotations.json").read_text())
-    content["images"] = content["images"][:10]
-    chosen = {image["id"] for image in content["images"]}
-    content["annotations"] = [a for a in content["annotations"] if a["image_id"] in chosen]
-    (data / "scenes" / "fmd" / "images").mkdir(parents=True)
-    (data / "scenes" / "fmd" / "annotations.json").write_text(json.dumps(content))
-    for image in content["images"]:
-        name = Path("scenes") / "fmd" / "images" / image["file_name"]
-        (data / name).symlink_to(shared / "data" / name)
+    few_scenes(data, 10)
     recipe = read_recipe(RECIPES / "direct.toml", epochs=1)
     recipe["source"] = recipe["source"][:1]
     recipe |= {"validation": 0.4, "test": 0.2}

@@ -7,6 +7,7 @@ import onnxruntime as ort
 from numpy.typing import NDArray
 
 from maskgate.alignment import CropSpec
+from maskgate.classification.crops import check_crops
 from maskgate.classification.svm import SupportVectorMachine
 from maskgate.errors import InputError
 from maskgate.types import Image
@@ -40,8 +41,7 @@ class FaceNet:
 
         Raises :class:`~maskgate.errors.InputError` where the crops have another shape or type.
         """
-        if crops.ndim != 4 or crops.shape[1:] != (SIZE, SIZE, 3) or crops.dtype != np.uint8:
-            raise InputError(f"crops are {crops.dtype} {crops.shape}; give uint8 (N, {SIZE}, {SIZE}, 3)")
+        check_crops(crops, SIZE)
         parts = [
             self.session.run(None, {self._input: np.ascontiguousarray(crops[i : i + self._batch])})[0]
             for i in range(0, len(crops), self._batch)

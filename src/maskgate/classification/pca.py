@@ -9,10 +9,8 @@ classifier.
 
 from __future__ import annotations
 
-import io
 import math
-import zipfile
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Literal
 
 import cv2
@@ -20,7 +18,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from maskgate.alignment import CropSpec
+from maskgate.classification.crops import check_crops
+from maskgate.classification.softmax import softmax
 from maskgate.errors import InputError
+from maskgate.models.fitted import fitted_from_bytes, fitted_to_bytes
 from maskgate.types import LABELS, Image
 
 Rule = Literal["nearest-mean", "linear"]
@@ -109,9 +110,7 @@ def grey_vectors(crops: Image) -> NDArray[np.float32]:
 
 def eigenfaces_to_bytes(eigenfaces: Eigenfaces) -> bytes:
     """The arrays as an ``.npz``; the same bytes for the same arrays."""
-    out = io.BytesIO()
-    np.savez(out, **{f.name: getattr(eigenfaces, f.name) for f in fields(eigenfaces)})
-    return out.getvalue()
+    return fitted_to_bytes(eigenfaces)
 
 
 def eigenfaces_from_bytes(data: bytes) -> Eigenfaces:
@@ -119,13 +118,7 @@ def eigenfaces_from_bytes(data: bytes) -> Eigenfaces:
 
     Raises :class:`~maskgate.errors.InputError` where it is something else.
     """
-    try:
-        with np.load(io.BytesIO(data), allow_pickle=False) as file:
-            arrays = {f.name: np.asarray(file[f.name], np.float32) for f in fields(Eigenfaces)}
-    # a lone array has no 'with', a text is a pickle that may not be loaded, a cut file no archive
-    except (ValueError, TypeError, AttributeError, KeyError, OSError, EOFError, zipfile.BadZipFile) as error:
-        raise InputError(f"these are no arrays of eigenfaces: {error}") from error
-    return Eigenfaces(**arrays)
+    return fitted_from_bytes(data, Eigenfaces, "eigenfaces")
 
 
 class PCAClassifier:
@@ -165,9 +158,6 @@ class PCAClassifier:
 
         Raises :class:`~maskgate.errors.InputError` where the crops have another shape or type.
         """
-        side = self.crop.size
-        if crops.ndim != 4 or crops.shape[1:] != (side, side, 3) or crops.dtype != np.uint8:
-            raise InputError(f"crops are {crops.dtype} {crops.shape}; give uint8 (N, {side}, {side}, 3)")
-        scores = self.eigenfaces.scores(self.eigenfaces.project(crops), self.rule) / self.temperature
-        powers = np.exp(scores - scores.max(1, keepdims=True, initial=-np.inf))
-        return np.asarray(powers / powers.sum(1, keepdims=True), np.float32)
+        check_crops(crops, self.crop.size)
+        scores = self.eigenfaces.scores(self.eigenfaces.project(crops), self.rule)
+        return np.asarray(softmax(scores, self.temperature), np.float32)

@@ -11,7 +11,7 @@ import onnxruntime as ort
 from numpy.typing import NDArray
 
 from maskgate.alignment import CropSpec
-from maskgate.errors import InputError
+from maskgate.classification.crops import check_crops
 from maskgate.types import Image
 
 DISTANCE = 0.88
@@ -57,9 +57,7 @@ class ResNetClassifier:
 
         Raises :class:`~maskgate.errors.InputError` where the crops have another shape or type.
         """
-        side = self.crop.size
-        if crops.ndim != 4 or crops.shape[1:] != (side, side, 3) or crops.dtype != np.uint8:
-            raise InputError(f"crops are {crops.dtype} {crops.shape}; give uint8 (N, {side}, {side}, 3)")
+        check_crops(crops, self.crop.size)
         probabilities = self._run(crops)
         unsure = np.flatnonzero(probabilities.max(1, initial=0) < self.sure)
         if len(unsure):

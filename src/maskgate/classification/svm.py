@@ -6,14 +6,14 @@ here in NumPy, so that no pickle is ever read and scikit-learn is not needed to 
 
 from __future__ import annotations
 
-import io
-import zipfile
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
+from maskgate.classification.softmax import softmax
 from maskgate.errors import InputError
+from maskgate.models.fitted import fitted_from_bytes, fitted_to_bytes
 from maskgate.types import LABELS
 
 
@@ -74,15 +74,12 @@ class SupportVectorMachine:
     def probabilities(self, x: NDArray[np.float32]) -> NDArray[np.float32]:
         """``(N, 3)`` float32 of ``(N, D)`` inputs; rows sum to 1."""
         scores = self.decisions(x) @ self.weights.T.astype(np.float64) + self.bias
-        powers = np.exp(scores - scores.max(1, keepdims=True, initial=-np.inf))
-        return np.asarray(powers / powers.sum(1, keepdims=True), np.float32)
+        return np.asarray(softmax(scores), np.float32)
 
 
 def svm_to_bytes(svm: SupportVectorMachine) -> bytes:
     """The arrays as an ``.npz``."""
-    out = io.BytesIO()
-    np.savez(out, **{f.name: getattr(svm, f.name) for f in fields(svm)})
-    return out.getvalue()
+    return fitted_to_bytes(svm)
 
 
 def svm_from_bytes(data: bytes) -> SupportVectorMachine:
@@ -90,10 +87,4 @@ def svm_from_bytes(data: bytes) -> SupportVectorMachine:
 
     Raises :class:`~maskgate.errors.InputError` where it is something else.
     """
-    try:
-        with np.load(io.BytesIO(data), allow_pickle=False) as file:
-            arrays = {f.name: np.asarray(file[f.name], np.float32) for f in fields(SupportVectorMachine)}
-    # a lone array has no 'with', a text is a pickle that may not be loaded, a cut file no archive
-    except (ValueError, TypeError, AttributeError, KeyError, OSError, EOFError, zipfile.BadZipFile) as error:
-        raise InputError(f"these are no arrays of a support vector machine: {error}") from error
-    return SupportVectorMachine(**arrays)
+    return fitted_from_bytes(data, SupportVectorMachine, "a support vector machine")

@@ -13,12 +13,12 @@ import numpy as np
 from tqdm import tqdm
 
 from maskgate.alignment import CropSpec
+from maskgate.classification.softmax import softmax
 from maskgate.errors import DataError
 from maskgate.files import write_atomic, write_json
 from maskgate.studies import page
 from maskgate.studies.faces import SceneFaces, scene_faces
 from maskgate.studies.transfer import calibrate
-from maskgate.training.calibration import softmax
 from maskgate.training.classifier import run_recipe
 from maskgate.training.classifier_data import ClassifierAugmentation
 from maskgate.training.classifier_setup import ClassifierData, Places, prepare_faces

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from maskgate.evaluation.matching import match_faces
-from maskgate.files import write_atomic
+from maskgate.files import npz_bytes, write_atomic
 from maskgate.studies.recognisers import MISSED, Recogniser
 from maskgate.studies.results import Predictions
 from maskgate.types import LABELS
@@ -54,13 +54,11 @@ class TestAnswers:
 
     def to_bytes(self, key: str) -> bytes:
         """An ``.npz``; ``key`` says what the answers depend on."""
-        out = io.BytesIO()
         f = self.faces
-        np.savez(
-            out, truth=f.truth, probabilities=f.probabilities, groups=f.groups, found=self.found,
+        return npz_bytes(
+            truth=f.truth, probabilities=f.probabilities, groups=f.groups, found=self.found,
             counts=np.array([self.false, self.pictures]), key=np.array(key),
         )  # fmt: skip
-        return out.getvalue()
 
     @classmethod
     def load(cls, file: Path, key: str) -> TestAnswers | None:

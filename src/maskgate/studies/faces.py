@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import io
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,7 +14,7 @@ from maskgate.alignment import CropSpec
 from maskgate.detection import create_detector
 from maskgate.evaluation.coco import read_scenes
 from maskgate.evaluation.matching import match_faces
-from maskgate.files import write_atomic
+from maskgate.files import npz_bytes, write_atomic
 from maskgate.images import read_image
 from maskgate.models import DEFAULT_DETECTOR, find_card
 from maskgate.models.sessions import RuntimeOptions
@@ -64,7 +63,5 @@ def scene_faces(folder: Path, spec: CropSpec, cache: Path) -> SceneFaces:
             labels.append(scene.labels[places[hits]])
             pictures.append(np.full(len(hits), number, np.int64))
     found = SceneFaces(np.concatenate(views), np.concatenate(labels), np.concatenate(pictures))
-    out = io.BytesIO()
-    np.savez(out, views=found.views, labels=found.labels, pictures=found.pictures)
-    write_atomic(kept, out.getvalue())
+    write_atomic(kept, npz_bytes(views=found.views, labels=found.labels, pictures=found.pictures))
     return found

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from maskgate.evaluation import metrics
-from maskgate.files import write_atomic
+from maskgate.files import npz_bytes, write_atomic
 from maskgate.types import LABELS, Label
 
 _MASK, _NO_MASK, _INCORRECT = (LABELS.index(x) for x in (Label.MASK, Label.NO_MASK, Label.INCORRECT))
@@ -43,9 +42,8 @@ class Predictions:
 
     def save(self, path: Path) -> None:
         """Writes an ``.npz`` file, whole or not at all."""
-        out = io.BytesIO()
-        np.savez(out, truth=self.truth, probabilities=self.probabilities, groups=self.groups)
-        write_atomic(path, out.getvalue())
+        arrays = npz_bytes(truth=self.truth, probabilities=self.probabilities, groups=self.groups)
+        write_atomic(path, arrays)
 
     @classmethod
     def load(cls, path: Path) -> Predictions:

@@ -16,12 +16,13 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from maskgate.alignment import CropSpec
+from maskgate.classification.softmax import softmax
 from maskgate.errors import DataError
 from maskgate.files import write_json
 from maskgate.nets.classifier import FaceClassifier
 from maskgate.studies.faces import SceneFaces, scene_faces
 from maskgate.studies.results import Predictions, StudyRun, best_of
-from maskgate.training.calibration import fit_temperature, softmax
+from maskgate.training.calibration import fit_temperature
 from maskgate.training.classifier import network_recipe, run_recipe
 from maskgate.training.classifier_data import INCORRECT, MASK, still_view, still_views
 from maskgate.training.classifier_setup import ClassifierData, Places, prepare_faces

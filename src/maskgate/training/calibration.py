@@ -5,15 +5,9 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from maskgate.classification.softmax import softmax
+
 Array = NDArray[np.float64]
-
-
-def softmax(logits: Array, temperature: float = 1.0) -> Array:
-    """Row-wise probabilities of ``(N, K)`` logits divided by ``temperature`` > 0."""
-    z = logits / temperature
-    z = np.exp(z - z.max(1, keepdims=True))
-    probabilities: Array = z / z.sum(1, keepdims=True)
-    return probabilities
 
 
 def negative_log_likelihood(logits: Array, labels: NDArray[np.int64], temperature: float) -> float:

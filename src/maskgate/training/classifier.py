@@ -14,12 +14,13 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from maskgate.classification.resnet import combine, second_looks
+from maskgate.classification.softmax import softmax
 from maskgate.errors import DataError
 from maskgate.evaluation.metrics import expected_calibration_error
 from maskgate.files import write_atomic, write_json
 from maskgate.nets.backbones import ARCHITECTURES, create_backbone
 from maskgate.nets.classifier import FaceClassifier
-from maskgate.training.calibration import fit_temperature, fit_threshold, softmax
+from maskgate.training.calibration import fit_temperature, fit_threshold
 from maskgate.training.classifier_export import export_classifier
 from maskgate.training.classifier_setup import ClassifierData, Places, prepare_faces
 from maskgate.training.classifier_validation import ValidationFaces, logits_of

@@ -17,13 +17,14 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
+from maskgate.classification.softmax import softmax
 from maskgate.detection import LabelledFaces
 from maskgate.detection.direct import DirectMaskFinder
 from maskgate.detection.retinaface import RetinaFaceSettings
 from maskgate.errors import DataError
 from maskgate.files import plain, write_atomic, write_json
 from maskgate.nets.retinaface import ExportedRetinaFace, RetinaFace, load_published
-from maskgate.training.calibration import fit_temperature, fit_threshold, softmax
+from maskgate.training.calibration import fit_temperature, fit_threshold
 from maskgate.training.classifier_setup import Places, prepare_faces
 from maskgate.training.classifier_validation import label_figures
 from maskgate.training.crops import UNKNOWN, read_corrections

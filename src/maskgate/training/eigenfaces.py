@@ -23,9 +23,10 @@ from sklearn.linear_model import LogisticRegression
 
 from maskgate.alignment import CropSpec
 from maskgate.classification.pca import Eigenfaces, Rule, eigenfaces_to_bytes, grey_vectors
+from maskgate.classification.softmax import softmax
 from maskgate.errors import DataError
 from maskgate.files import plain, write_atomic, write_json
-from maskgate.training.calibration import fit_temperature, fit_threshold, negative_log_likelihood, softmax
+from maskgate.training.calibration import fit_temperature, fit_threshold, negative_log_likelihood
 from maskgate.training.classifier_setup import ClassifierData, Places, prepare_faces
 from maskgate.training.classifier_validation import ValidationFaces
 from maskgate.training.crops import MARGIN, SIDE, FaceCrops

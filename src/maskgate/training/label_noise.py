@@ -18,9 +18,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from maskgate.classification.softmax import softmax
 from maskgate.errors import DataError
 from maskgate.files import write_atomic
-from maskgate.training.calibration import softmax
 from maskgate.training.classifier import run_recipe
 from maskgate.training.classifier_data import still_views
 from maskgate.training.classifier_setup import ClassifierData, Places, prepare_faces
