@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -44,9 +45,9 @@ def pictures(tmp_path: Path) -> list[Path]:
     return files
 
 
-def label(teacher: Bright, folder: Path, files: Sequence[Path]) -> dict[str, Faces]:
+def label(teacher: Bright, folder: Path, files: Sequence[Path], threads: int = 1) -> dict[str, Faces]:
     whom: Any = teacher
-    return label_pictures(whom, folder / "data", files, folder / "run" / "teacher.jsonl")
+    return label_pictures(whom, folder / "data", files, folder / "run" / "teacher.jsonl", threads)
 
 
 def assert_same(one: dict[str, Faces], other: dict[str, Faces]) -> None:
@@ -65,6 +66,42 @@ def test_labels_and_file_say_the_same_in_the_order_of_the_files(tmp_path: Path, 
     assert [row["path"] for row in rows] == list(labels)
     assert (rows[0]["width"], rows[0]["height"]) == (8, 6)
     assert_same(labels, read_face_labels(cache))  # to the last bit: a later run reads what this one used
+
+
+class WaitsForTheSecond(Bright):
+    """Is done with the darkest picture only after another one."""
+
+    def __init__(self, break_at: int = -1) -> None:
+        super().__init__()
+        self.other_seen = threading.Event()
+        self.break_at = break_at
+
+    def label(self, image: np.ndarray) -> Faces:
+        grey = int(image.mean())
+        if grey == 10:
+            assert self.other_seen.wait(60), "pictures are looked at one by one"
+        else:
+            self.other_seen.set()
+        if grey == self.break_at:
+            raise RuntimeError("broken")
+        return super().label(image)
+
+
+def test_threads_change_nothing(tmp_path: Path, pictures: list[Path]) -> None:
+    one = label(Bright(), tmp_path, pictures)
+    file = tmp_path / "run" / "teacher.jsonl"
+    alone = file.read_bytes()
+    file.unlink()
+    teacher = WaitsForTheSecond()
+    assert_same(label(teacher, tmp_path, pictures, threads=2), one)
+    assert teacher.seen[0] != 10
+    assert file.read_bytes() == alone
+
+
+def test_error_among_threads_keeps_what_came_before_it(tmp_path: Path, pictures: list[Path]) -> None:
+    with pytest.raises(RuntimeError, match="broken"):
+        label(WaitsForTheSecond(break_at=110), tmp_path, pictures, threads=2)
+    assert list(read_face_labels(tmp_path / "run" / "teacher.jsonl")) == ["a b/0.png", "a b/1.png"]
 
 
 def test_what_is_there_is_not_looked_at_again(tmp_path: Path, pictures: list[Path]) -> None:

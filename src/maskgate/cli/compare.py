@@ -9,10 +9,10 @@ import sys
 from pathlib import Path
 
 from maskgate import __version__
-from maskgate.cli.options import Commands, add_command, at_least_one, existing_file, existing_folder
+from maskgate.cli.options import Commands, add_command
 from maskgate.cli.training_options import (
-    add_face_options,
-    add_machine_options,
+    add_judging_options,
+    add_study_options,
     create_places,
     needing_the_extra,
 )
@@ -33,33 +33,8 @@ def add_commands(commands: Commands) -> None:
         example="maskgate compare --recipe recipes/studies/comparison.toml --data data --weights weights "
         "--cross scenes --output comparison",
     )
-    compare.add_argument(
-        "--output", metavar="DIR", type=Path, required=True, help="its folder, new or to go on with"
-    )
-    compare.add_argument(
-        "--data",
-        metavar="DIR",
-        type=existing_folder,
-        default=Path("data"),
-        help="the pictures (default: data)",
-    )
-    compare.add_argument(
-        "--recipe", metavar="FILE", type=existing_file, help="TOML: methods and split (default: your folder)"
-    )
-    compare.add_argument(
-        "--weights",
-        metavar="DIR",
-        type=existing_folder,
-        action="append",
-        default=[],
-        help="holds published weights that methods need; may be given several times",
-    )
-    compare.add_argument(
-        "--cross",
-        metavar="DIR",
-        type=existing_folder,
-        help="annotated scenes of another origin, to test on too; yours as well",
-    )
+    add_study_options(compare, "methods and split", "tables and plots")
+    add_judging_options(compare)
     compare.add_argument(
         "--runs",
         metavar="DIR",
@@ -73,16 +48,10 @@ def add_commands(commands: Commands) -> None:
         help="compare only methods with such a name, and the default one (default: all)",
     )
     compare.add_argument(
-        "--epochs", metavar="N", type=at_least_one, help="of each training (default: the recipes')"
-    )
-    compare.add_argument(
         "--robustness",
         action="store_true",
         help="also change faces of --cross by light, size, cover and more, and test again",
     )
-    compare.add_argument("--page", metavar="FILE", type=Path, help="write tables and plots as Markdown too")
-    add_machine_options(compare)
-    add_face_options(compare, "'crops' in the output")
     compare.set_defaults(run=_run_compare)
 
 

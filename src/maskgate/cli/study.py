@@ -14,12 +14,10 @@ from maskgate.cli.options import (
     add_command,
     add_group,
     at_least_one,
-    existing_file,
-    existing_folder,
 )
 from maskgate.cli.training_options import (
-    add_face_options,
-    add_machine_options,
+    add_judging_options,
+    add_study_options,
     add_training_options,
     create_places,
     needing_the_extra,
@@ -40,30 +38,7 @@ def add_commands(commands: Commands) -> None:
         "The same command goes on where it was stopped. Writes study.json and report.html.",
         example="maskgate study transfer --data pictures --start imagenet=resnet50.pth --output study",
     )
-    transfer.add_argument(
-        "--output", metavar="DIR", type=Path, required=True, help="the study's folder, new or to go on with"
-    )
-    transfer.add_argument(
-        "--data",
-        metavar="DIR",
-        type=existing_folder,
-        default=Path("data"),
-        help="the pictures (default: data)",
-    )
-    transfer.add_argument(
-        "--recipe",
-        metavar="FILE",
-        type=existing_file,
-        help="TOML: sources, starts and runs (default: your folder)",
-    )
-    transfer.add_argument(
-        "--weights",
-        metavar="DIR",
-        type=existing_folder,
-        action="append",
-        default=[],
-        help="holds the weights that starts name; may be given several times",
-    )
+    add_study_options(transfer, "sources, starts and runs", "tables and plots, without photographs,")
     transfer.add_argument(
         "--start",
         metavar="NAME=FILE",
@@ -76,18 +51,9 @@ def add_commands(commands: Commands) -> None:
         "--seeds", metavar="N", type=at_least_one, help="runs of each kind (default: the recipe's)"
     )
     transfer.add_argument(
-        "--epochs", metavar="N", type=at_least_one, help="of each run (default: the recipe's)"
-    )
-    transfer.add_argument(
         "--only", metavar="PATTERN", default="*", help="train only runs with such a name now (default: all)"
     )
     transfer.add_argument("--without-photographs", action="store_true", help="show no faces in the report")
-    transfer.add_argument(
-        "--page",
-        metavar="FILE",
-        type=Path,
-        help="write tables and plots as Markdown too, without photographs",
-    )
     transfer.set_defaults(run=_run_transfer)
     occlusion = add_command(
         group,
@@ -99,20 +65,9 @@ def add_commands(commands: Commands) -> None:
         "--weights weights --output ablation",
     )
     add_training_options(occlusion)
-    add_machine_options(transfer)
     for command in (transfer, occlusion):
-        _add_running_options(command)
+        add_judging_options(command)
     occlusion.set_defaults(run=_run_occlusion)
-
-
-def _add_running_options(command: argparse.ArgumentParser) -> None:
-    command.add_argument(
-        "--cross",
-        metavar="DIR",
-        type=existing_folder,
-        help="annotated scenes of another origin, to test on too",
-    )
-    add_face_options(command, "'crops' in the study's folder")
 
 
 def _run_transfer(arguments: argparse.Namespace) -> int:

@@ -83,6 +83,48 @@ def add_face_options(command: argparse.ArgumentParser, default: str) -> None:
     )
 
 
+def add_study_options(command: argparse.ArgumentParser, recipe: str, page: str) -> None:
+    """What studies take that also run on a folder of the user's own; ``recipe`` and ``page`` say what is
+    in those files."""
+    command.add_argument(
+        "--output", metavar="DIR", type=Path, required=True, help="its folder, new or to go on with"
+    )
+    command.add_argument(
+        "--data",
+        metavar="DIR",
+        type=existing_folder,
+        default=Path("data"),
+        help="the pictures (default: data)",
+    )
+    command.add_argument(
+        "--recipe", metavar="FILE", type=existing_file, help=f"TOML: {recipe} (default: your folder)"
+    )
+    command.add_argument(
+        "--weights",
+        metavar="DIR",
+        type=existing_folder,
+        action="append",
+        default=[],
+        help="holds the weights that the recipe names; may be given several times",
+    )
+    command.add_argument(
+        "--epochs", metavar="N", type=at_least_one, help="of each training (default: the recipe's)"
+    )
+    command.add_argument("--page", metavar="FILE", type=Path, help=f"write {page} as Markdown too")
+    add_machine_options(command)
+
+
+def add_judging_options(command: argparse.ArgumentParser) -> None:
+    """Scenes of another origin, and faces found or cut before."""
+    command.add_argument(
+        "--cross",
+        metavar="DIR",
+        type=existing_folder,
+        help="annotated scenes of another origin, to test on too",
+    )
+    add_face_options(command, "'crops' in the output")
+
+
 def create_places(arguments: argparse.Namespace, crops: Path, labeller: Path | None = None) -> Places:
     """The folders that the options name; ``crops`` is where cut faces go if ``--crops`` is not given.
 

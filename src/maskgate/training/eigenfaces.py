@@ -55,7 +55,7 @@ class EigenfaceSettings:
     """
 
     size: int = 48
-    components: tuple[int, ...] = (16, 32, 64, 128, 256, 512)
+    components: tuple[int, ...] = (16, 32, 64, 128, 256, 512, 1024)
     penalty: float = 10.0
 
     def __post_init__(self) -> None:

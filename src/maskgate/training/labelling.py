@@ -15,7 +15,7 @@ from maskgate.detection import create_detector
 from maskgate.detection.boxes import iou
 from maskgate.detection.retinaface import RetinaFaceDetector, RetinaFaceSettings
 from maskgate.errors import DataError
-from maskgate.models.sessions import RuntimeOptions
+from maskgate.models.sessions import RuntimeOptions, available_processors
 from maskgate.nets.retinaface import ExportedRetinaFace, RetinaFace, load_published
 from maskgate.training.crops import UNKNOWN, main_face_place
 from maskgate.training.detector_data import LabelledPicture
@@ -105,8 +105,9 @@ def _label(
     known = known or {}
     files = [(f, s.kind == "crops") for s in sources for f in s.files(root)]
     todo = [(f, tight) for f, tight in files if str(f.relative_to(root)) not in known]
-    label_pictures(wide, root, [f for f, tight in todo if not tight], cache)
-    return {**known, **label_pictures(close, root, [f for f, tight in todo if tight], cache)}
+    threads = available_processors()
+    label_pictures(wide, root, [f for f, tight in todo if not tight], cache, threads)
+    return {**known, **label_pictures(close, root, [f for f, tight in todo if tight], cache, threads)}
 
 
 def first_file(folders: Sequence[Path], file: str) -> Path:
