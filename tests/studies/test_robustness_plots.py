@@ -18,7 +18,7 @@ def curve_of(
 ) -> RobustnessCurve:
     points = [
         Point(
-            level, 10, 8, 0.7 if track == "pictures" else 1.0, a, a, NAN, 0.5, NAN, a - 0.95,
+            level, 14, 12, 0.7 if track == "pictures" else 1.0, a, a, NAN, 0.5, NAN, a - 0.95,
             {"accuracy": 0.95, "face_recall": 1.0},
             dict.fromkeys(("accuracy", "recall_mask", "face_recall"), (a - 0.1, a + 0.1))
             | {"recall_no_mask": (NAN, NAN)},
@@ -49,11 +49,19 @@ def test_a_plot_for_each_factor_and_track() -> None:
     assert plots.COLOURS[1].lower() not in drawn["pictures", "occluders"].lower()
 
 
+def test_a_method_has_the_same_colour_in_every_plot() -> None:
+    curves = (curve_of("b", LEVELS), curve_of("a", LEVELS, "pictures"), curve_of("b", LEVELS, "pictures"))
+    drawn = robustness_plots(RobustnessReport(10, 4, 0, 0, "d", curves))
+    alone = drawn["faces", "noise"].lower()
+    assert plots.COLOURS[1].lower() in alone
+    assert plots.COLOURS[0].lower() not in alone
+
+
 def test_the_table_by_hand() -> None:
     rows = robustness_rows(REPORT)
     assert {len(row) for row in rows} == {len(TABLE_COLUMNS)}
     assert rows == [
-        ["noise", "given faces", "a", "0.950", "0.600", "0.500 to 0.700", "30", "8", "–"],
-        ["noise", "given faces", "b", "0.950", "0.600", "0.500 to 0.700", "30", "8", "–"],
-        ["occluders", "end to end", "a", "0.950", "0.800", "0.700 to 0.900", "glasses", "8", "0.700"],
+        ["noise", "given faces", "a", "0.950", "0.600", "0.500 to 0.700", "30", "12", "–"],
+        ["noise", "given faces", "b", "0.950", "0.600", "0.500 to 0.700", "30", "12", "–"],
+        ["occluders", "end to end", "a", "0.950", "0.800", "0.700 to 0.900", "glasses", "12", "0.700"],
     ]

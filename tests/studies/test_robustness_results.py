@@ -71,7 +71,7 @@ def test_faces_of_one_picture_are_drawn_together() -> None:
 
 def a_point(level: float | str = 1.0, accuracy: float = 0.5) -> Point:
     interval = {"accuracy": (0.4, 0.6), "recall_mask": (NAN, NAN)}
-    return Point(level, 9, 8, 1.0, accuracy, NAN, 0.5, NAN, 0.7, -0.1, {"accuracy": 0.9}, interval)
+    return Point(level, 12, 10, 1.0, accuracy, NAN, 0.5, NAN, 0.7, -0.1, {"accuracy": 0.9}, interval)
 
 
 def test_points_are_kept(tmp_path: Path) -> None:
@@ -95,6 +95,8 @@ def test_the_worst_point() -> None:
     curve = RobustnessCurve("m", "noise", 3, "faces", "grey values", False, points)
     assert curve.worst is points[2]
     assert replace(curve, points=points[1:2]).worst is None
+    few = replace(points[2], judged=9)  # as low by luck
+    assert replace(curve, points=(few, points[3])).worst is points[3]
 
 
 def test_report_as_json() -> None:

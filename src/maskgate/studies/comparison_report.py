@@ -21,6 +21,7 @@ from maskgate.studies.comparison_results import (
     summarise_method,
 )
 from maskgate.studies.robustness_plots import TABLE_COLUMNS, TRACKS, robustness_plots, robustness_rows
+from maskgate.studies.robustness_results import FEWEST
 
 TABLE_2_NOTE = (
     "Table II as the paper prints it: accuracy on the learning sample, accuracy and completeness (recall of "
@@ -138,7 +139,8 @@ def sections(comparison: Comparison) -> list[Section]:
         ]
         note = (
             f"Changes of {report.faces} given faces, and of {report.pictures} faces looked for in their "
-            "whole pictures. Of each method and factor, the level at which its accuracy is lowest."
+            "whole pictures; those that find and judge in one are in the latter only. Of each method and "
+            f"factor, the level of lowest accuracy, where it judges {FEWEST} faces or more."
         )
         out.append(
             ("Robustness", [note], (list(TABLE_COLUMNS), [list(r) for r in robustness_rows(report)]), drawn)

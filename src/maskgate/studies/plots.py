@@ -270,20 +270,22 @@ def accuracy_against_time(
 
 def level_curves(
     panels: Mapping[str, Mapping[str, Sequence[tuple[float, float, float]]]], levels: Sequence[float | str],
-    x: str, title: str = "", *, log: bool = False,
+    x: str, title: str = "", *, log: bool = False, order: Sequence[str] = (),
 ) -> str:  # fmt: skip
     """Figures of several methods by the level of something that is varied, with their intervals.
 
     Args:
         panels: by the figure's name, and by the method's: a value, lower and upper end for each level, NaN
-            where there is none. The methods' order in the first panel gives their colours.
+            where there is none.
         levels: numbers, joined by lines with a band; or names, a dot with its interval each.
         x: name of the axis.
         title: above all panels.
         log: whether the axis of numbers is logarithmic.
+        order: methods, also of other plots: a method's place gives its colour. Those that are not in it
+            come after it, as they are in the first panel.
     """
     names = list(dict.fromkeys(name for methods in panels.values() for name in methods))
-    styles = styles_in_order(names)
+    styles = styles_in_order(list(dict.fromkeys([*order, *names])))
     named = any(isinstance(level, str) for level in levels)
     places = np.arange(len(levels)) if named else np.array(levels, np.float64)
     figure = _figure(0.6 + 3.4 * len(panels), 3.9 if named else 3.4)

@@ -29,10 +29,12 @@ def robustness_plots(report: RobustnessReport) -> dict[tuple[Track, str], str]:
     groups: dict[tuple[Track, str], list[RobustnessCurve]] = {}
     for curve in report.curves:
         groups.setdefault((curve.track, curve.factor), []).append(curve)
-    return {key: _plot(*key, curves) for key, curves in groups.items()}
+    tracks = [[c.method for c in report.curves if c.track == track] for track in TRACKS]
+    order = list(dict.fromkeys(max(tracks, key=lambda methods: len(set(methods)))))
+    return {key: _plot(*key, curves, order) for key, curves in groups.items()}
 
 
-def _plot(track: Track, factor: str, curves: Sequence[RobustnessCurve]) -> str:
+def _plot(track: Track, factor: str, curves: Sequence[RobustnessCurve], order: Sequence[str]) -> str:
     wanted = [name for name in _PANELS if track == "pictures" or name != "face_recall"]
     panels = {
         _PANELS[name]: {curve.method: [_value(point, name) for point in curve.points] for curve in curves}
@@ -40,7 +42,7 @@ def _plot(track: Track, factor: str, curves: Sequence[RobustnessCurve]) -> str:
     }
     first = curves[0]
     levels = [point.level for point in first.points]
-    return level_curves(panels, levels, first.unit, f"{factor}, {TRACKS[track]}", log=first.log)
+    return level_curves(panels, levels, first.unit, f"{factor}, {TRACKS[track]}", log=first.log, order=order)
 
 
 def _value(point: Point, name: str) -> tuple[float, float, float]:
@@ -56,7 +58,7 @@ TABLE_COLUMNS = (
 
 def robustness_rows(report: RobustnessReport) -> list[list[str]]:
     """For each curve, the level with the lowest accuracy, beside the same faces as they are; and the lowest
-    share of faces found at any level."""
+    share of faces found at any level. Curves without :attr:`~RobustnessCurve.worst` have no row."""
     rows = []
     for curve in report.curves:
         worst = curve.worst

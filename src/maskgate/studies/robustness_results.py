@@ -76,6 +76,10 @@ class Point:
     intervals: Mapping[str, tuple[float, float]]
 
 
+FEWEST = 10
+"""Of fewer faces an accuracy is luck."""
+
+
 @dataclass(frozen=True)
 class RobustnessCurve:
     """One method along one factor.
@@ -99,8 +103,8 @@ class RobustnessCurve:
 
     @property
     def worst(self) -> Point | None:
-        """The point with the lowest accuracy; None where no level has a face of the two classes."""
-        known = [point for point in self.points if np.isfinite(point.accuracy)]
+        """The point with the lowest accuracy, of those with :data:`FEWEST` judged faces or more."""
+        known = [p for p in self.points if p.judged >= FEWEST and np.isfinite(p.accuracy)]
         return min(known, key=lambda point: point.accuracy, default=None)
 
 
