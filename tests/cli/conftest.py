@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -136,6 +137,9 @@ def call(capsys: pytest.CaptureFixture[str]) -> Callable[..., Outcome]:
 @pytest.fixture
 def spawn() -> Callable[..., subprocess.Popen[str]]:
     """Starts the command line in a process of its own."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        # so it is in the background of a shell, and processes would inherit it
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
     def start(*words: str | Path, **options: Any) -> subprocess.Popen[str]:
         command = [sys.executable, "-m", "maskgate", *map(str, words)]
