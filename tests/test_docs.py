@@ -120,6 +120,7 @@ print([[face.label.value for face in verdicts] for verdicts in gate.batch([bare,
     [
         "detect",
         "classify",
+        "watch",
         "evaluate scenes",
         "models list",
         "train detector",

@@ -43,7 +43,11 @@ ROOMS: dict[str, set[str]] = {
     "training": CORE | {"drawing", "evaluation", "nets"},
     "datasets": CORE | {"drawing", "evaluation", "training"},
     "studies": CORE | {"drawing", "evaluation", "nets", "training"},
-    "cli": CORE | {"__init__", "drawing", "serialisation", "evaluation", "training", "studies", "datasets"},
+    "events": BASE,
+    "streams": CORE | {"drawing", "events"},
+    "cli": CORE
+    | {"__init__", "drawing", "serialisation", "evaluation", "training", "studies", "datasets"}
+    | {"streams", "events"},
     "__main__": {"cli"},
 }
 
@@ -56,6 +60,8 @@ THIRD_PARTIES: dict[str, set[str]] = {
     "nets": {"torch", "numpy"},
     "training": TRAINING,
     "studies": INFERENCE | {"matplotlib", "sklearn", "tqdm"},
+    "events": {"sqlalchemy", "alembic", "urllib3", "paho"},
+    "streams": INFERENCE | {"av", "scipy"},
     "cli": {"numpy", "rich"},
 }
 
@@ -169,6 +175,7 @@ def loaded_after(code: str) -> set[str]:
 
 
 HEAVY = {"torch", "onnx", "sklearn", "scipy", "skimage", "matplotlib", "pycocotools"}
+HEAVY |= {"sqlalchemy", "paho", "av"}
 
 
 def test_importing_maskgate_loads_nothing_heavy() -> None:
@@ -185,8 +192,9 @@ def test_reports_of_studies_load_no_torch(module: str) -> None:
 
 @pytest.mark.parametrize(
     "command",
-    [[], ["detect"], ["classify"], ["evaluate", "scenes"], ["models"], ["data"], ["train"], ["compare"]],
-)
+    [[], *([name] for name in ("detect", "classify", "watch", "models", "data", "train", "compare")),
+     ["evaluate", "scenes"]],
+)  # fmt: skip
 def test_help_loads_nothing_heavy(command: list[str]) -> None:
     loaded = loaded_after(
         f"""

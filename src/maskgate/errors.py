@@ -41,3 +41,31 @@ class ModelCorruptError(ModelError):
 
 class DataError(MaskGateError):
     """Training or evaluation data are missing or malformed."""
+
+
+class EventError(MaskGateError):
+    """An event is wrong, or cannot be kept or delivered."""
+
+
+class StoreError(EventError):
+    """The store or the outbox cannot be opened, read or written: a full disk, a database that is away."""
+
+
+class DeliveryError(EventError):
+    """A receiver has not taken an event."""
+
+
+class SettingsError(InputError):
+    """A setting is missing, unknown or wrong.
+
+    Attributes:
+        field: the way to it in its file, such as ``("sinks", 0, "url")``.
+    """
+
+    def __init__(self, sentence: str, field: tuple[str | int, ...] = ()) -> None:
+        super().__init__(sentence)
+        self.field = field
+
+
+class SourceError(MaskGateError):
+    """A video or a camera cannot be read, or no further. Its sentence holds no password."""

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
 import sys
 from collections.abc import Sequence
 from typing import NoReturn
 
 from maskgate import MaskGateError, __version__
-from maskgate.cli import compare, data, evaluate, export, models, pictures, study, train
+from maskgate.cli import compare, data, evaluate, export, models, pictures, study, train, watch
 from maskgate.cli.tables import printable
 
 DONE, SOME_FAILED, WRONG_CALL = 0, 1, 2
@@ -61,7 +62,7 @@ def create_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"maskgate {__version__}")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
-    for module in (pictures, evaluate, models, data, train, export, study, compare):
+    for module in (pictures, watch, evaluate, models, data, train, export, study, compare):
         module.add_commands(commands)
     return parser
 
@@ -69,11 +70,16 @@ def create_parser() -> argparse.ArgumentParser:
 class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         """One sentence, in place of the usage and a sentence."""
-        self.exit(WRONG_CALL, f"{self.prog}: {printable(message)}; see {self.prog} --help\n")
+        self.exit(WRONG_CALL, f"{self.prog}: {_shown(message)}; see {self.prog} --help\n")
 
 
 def _say(sentence: str) -> None:
-    sys.stderr.write(f"maskgate: {printable(sentence)}\n")
+    sys.stderr.write(f"maskgate: {_shown(sentence)}\n")
+
+
+def _shown(text: str) -> str:
+    """As one line, and where an address was given in a wrong place, without its user and password."""
+    return re.sub(r"(?<=://)[^/\s]*@", "", printable(text))
 
 
 def _drop_output() -> None:
