@@ -15,18 +15,23 @@ from typing import Any
 import numpy as np
 
 
-def write_atomic(path: Path, data: bytes, *, folders: bool = True) -> None:
+def temporary_beside(path: Path) -> Path:
+    """A name in the folder of ``path`` for what is to be moved there once it is whole."""
+    return path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
+
+
+def write_atomic(path: Path, data: bytes, *, folders: bool = True, mode: int = 0o666) -> None:
     """Writes ``data`` beside ``path`` and moves it there: a kill leaves the old file or the new one.
 
-    Missing folders are made, unless ``folders`` is false. Raises ``OSError`` where it cannot be
-    written.
+    Missing folders are made, unless ``folders`` is false. The file has the access rights ``mode`` from
+    its first byte on, less what the user's umask takes. Raises ``OSError`` where it cannot be written.
     """
     if folders:
         path.parent.mkdir(parents=True, exist_ok=True)
     # opened this way, unlike by tempfile, the file gets the permissions that the user's umask gives
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
+    temporary = temporary_beside(path)
     try:
-        with temporary.open("xb") as file:
+        with open(temporary, "xb", opener=lambda name, flags: os.open(name, flags, mode)) as file:
             file.write(data)
         os.replace(temporary, path)
     finally:

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeAlias, get_args
 
+from maskgate.errors import InputError
 from maskgate.models import DEFAULT_CLASSIFIER, DEFAULT_DETECTOR, Device
 from maskgate.pipeline import MaskGate
 
@@ -103,3 +106,25 @@ def at_least_one(text: str) -> int:
     if not text.isdecimal() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of at least 1")
     return int(text)
+
+
+@contextmanager
+def needing_extra(doing: str, extra_with: Callable[[str], str]) -> Iterator[None]:
+    """Turns a missing package into one sentence.
+
+    Args:
+        doing: what needs it, such as ``"training"``.
+        extra_with: names the extra that a package comes with.
+
+    Raises :class:`~maskgate.errors.InputError`.
+    """
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        package = (error.name or "").split(".")[0]
+        if package == "maskgate":
+            raise
+        raise InputError(
+            f"{doing} needs the package {package}, which is not installed; "
+            f"run: pip install 'maskgate[{extra_with(package)}]'"
+        ) from error

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import secrets
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,6 +10,7 @@ from pathlib import Path
 from typing import TextIO
 
 from maskgate.errors import InputError
+from maskgate.files import temporary_beside
 
 
 def choose_format(chosen: str | None, output: Path | None) -> str:
@@ -40,7 +40,7 @@ def open_output(path: Path | None) -> Iterator[TextIO]:
             yield file
         return
     place = path.resolve()  # a link stays one
-    temporary = place.with_name(f".{place.name}.{secrets.token_hex(4)}.tmp")
+    temporary = temporary_beside(place)
     with _refusing(path):
         check_output(path)
         file = temporary.open("x", encoding="utf-8")

@@ -8,8 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from maskgate.cli.options import at_least_one, existing_file, existing_folder
-from maskgate.errors import InputError
+from maskgate.cli.options import at_least_one, existing_file, existing_folder, needing_extra
 
 if TYPE_CHECKING:
     from maskgate.training.classifier_setup import Places
@@ -32,16 +31,21 @@ def add_recipe_options(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--data", metavar="DIR", type=existing_folder, required=True, help="holds the recipe's pictures"
     )
+    _add_weights_option(command, "starts from", required=True)
+    command.add_argument(
+        "--output", metavar="DIR", type=Path, required=True, help="run folder, new or to go on with"
+    )
+
+
+def _add_weights_option(command: argparse.ArgumentParser, what: str, *, required: bool) -> None:
     command.add_argument(
         "--weights",
         metavar="DIR",
         type=existing_folder,
         action="append",
-        required=True,
-        help="holds the weights that the recipe starts from; may be given several times",
-    )
-    command.add_argument(
-        "--output", metavar="DIR", type=Path, required=True, help="run folder, new or to go on with"
+        default=[],
+        required=required,
+        help=f"holds the weights that the recipe {what}; may be given several times",
     )
 
 
@@ -99,14 +103,7 @@ def add_study_options(command: argparse.ArgumentParser, recipe: str, page: str) 
     command.add_argument(
         "--recipe", metavar="FILE", type=existing_file, help=f"TOML: {recipe} (default: your folder)"
     )
-    command.add_argument(
-        "--weights",
-        metavar="DIR",
-        type=existing_folder,
-        action="append",
-        default=[],
-        help="holds the weights that the recipe names; may be given several times",
-    )
+    _add_weights_option(command, "names", required=False)
     command.add_argument(
         "--epochs", metavar="N", type=at_least_one, help="of each training (default: the recipe's)"
     )
@@ -140,14 +137,5 @@ def create_places(arguments: argparse.Namespace, crops: Path, labeller: Path | N
 @contextmanager
 def needing_the_extra() -> Iterator[None]:
     """Turns a missing package of the extras ``train`` and ``eval`` into one sentence."""
-    try:
+    with needing_extra("training", lambda p: "train,eval" if p in ("sklearn", "matplotlib") else "train"):
         yield
-    except ModuleNotFoundError as error:
-        package = (error.name or "").split(".")[0]
-        if package == "maskgate":
-            raise
-        extras = "train,eval" if package in ("sklearn", "matplotlib") else "train"
-        raise InputError(
-            f"training needs the package {package}, which is not installed; "
-            f"run: pip install 'maskgate[{extras}]'"
-        ) from error

@@ -4,15 +4,21 @@ from __future__ import annotations
 
 import argparse
 import math
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from maskgate.cli.annotating import check_apart
-from maskgate.cli.options import Commands, add_command, add_format_option, add_model_options, existing_file
+from maskgate.cli.options import (
+    Commands,
+    add_command,
+    add_format_option,
+    add_model_options,
+    existing_file,
+    needing_extra,
+)
 from maskgate.errors import InputError
 
 if TYPE_CHECKING:
@@ -101,7 +107,7 @@ def add_commands(commands: Commands) -> None:
 
 
 def _run(arguments: argparse.Namespace) -> int:
-    with _needing_the_extra():
+    with needing_extra("watching", lambda _: "watch"):
         from maskgate.cli.watch_run import run_live, run_recordings
         from maskgate.streams.rule_file import RuleFile
     chosen, file = _choose(arguments)
@@ -122,20 +128,6 @@ def _run(arguments: argparse.Namespace) -> int:
     if arguments.seconds is not None:
         raise InputError("--seconds is for cameras; a recording is read whole")
     return run_recordings(arguments, chosen, rules)
-
-
-@contextmanager
-def _needing_the_extra() -> Iterator[None]:
-    try:
-        yield
-    except ModuleNotFoundError as error:
-        package = (error.name or "").split(".")[0]
-        if package == "maskgate":
-            raise
-        raise InputError(
-            f"watching needs the package {package}, which is not installed; "
-            "run: pip install 'maskgate[watch]'"
-        ) from error
 
 
 def _choose(arguments: argparse.Namespace) -> tuple[Sequence[Source], RuleFile | None]:

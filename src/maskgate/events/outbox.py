@@ -131,8 +131,7 @@ class Outbox:
                         deliveries.c.receiver == receiver, deliveries.c.position.in_(part)
                     )
                 )
-                others = select(deliveries.c.position).where(deliveries.c.position == waiting.c.position)
-                connection.execute(delete(waiting).where(waiting.c.position.in_(part), ~others.exists()))
+                connection.execute(delete(waiting).where(waiting.c.position.in_(part), ~_with_deliveries()))
 
     def failed(self, receiver: str, position: int, error: str) -> None:
         """Notes that a try failed and will be repeated."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import math
 import reprlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -170,10 +170,15 @@ class Table:
         """Raises the error for a field that nobody asked for."""
         for name in self._content:
             if name not in self._asked:
-                near = difflib.get_close_matches(str(name), self._asked, 1)
-                hint = f"did you mean '{near[0]}'?" if near else f"known are {', '.join(sorted(self._asked))}"
                 way = self.way(str(name))
+                hint = hint_at(str(name), self._asked)
                 raise SettingsError(f"the setting '{field_name(way)}' is unknown; {hint}", way)
+
+
+def hint_at(name: str, known: Collection[str]) -> str:
+    """What an unknown name may be meant for."""
+    near = difflib.get_close_matches(name, known, 1)
+    return f"did you mean '{near[0]}'?" if near else f"known are {', '.join(sorted(known))}"
 
 
 def field_name(way: Way) -> str:

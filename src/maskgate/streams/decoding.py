@@ -162,7 +162,6 @@ def to_image(picture: VideoFrame) -> Image:
 
 
 def _open(source: Source, open_seconds: float, silent_seconds: float) -> InputContainer:
-    options: dict[str, Any] = {}
     if source.kind is SourceKind.WEBCAM:
         if sys.platform != "linux":
             raise SourceError(f"{source} cannot be opened: webcams are read through Video4Linux only")
@@ -172,7 +171,7 @@ def _open(source: Source, open_seconds: float, silent_seconds: float) -> InputCo
         # calls itself a video must not make us read from the network
         return av.open(str(Path(source.address).resolve()), options={"protocol_whitelist": "file,crypto"})
     # not "nobuffer", which throws away what was read to find out about the stream
-    options |= {"flags": "low_delay", "analyzeduration": "2000000"}
+    options = {"flags": "low_delay", "analyzeduration": "2000000"}
     if source.address.lower().startswith("rtsp"):
         options["rtsp_transport"] = source.transport
     return av.open(source.address, options=options, timeout=(open_seconds, silent_seconds))

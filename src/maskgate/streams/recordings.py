@@ -8,10 +8,12 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from maskgate.errors import ImageError, SourceError
+from maskgate.events.times import time_at
 from maskgate.images import find_images, read_image
 from maskgate.streams.decoding import OpenVideo, to_image
 from maskgate.streams.frames import Frame
 from maskgate.streams.sources import Source, SourceKind
+from maskgate.types import Image
 
 
 class Recording:
@@ -52,9 +54,9 @@ class Recording:
         that is not the end, and where some in between could not be read."""
         return self._read_folder() if self._pictures else self._read_video()
 
-    def _frame(self, index: int, seconds: float, image: object) -> Frame:
+    def _frame(self, index: int, seconds: float, image: Image) -> Frame:
         time_shown = self.start + timedelta(seconds=seconds)
-        return Frame(image, time_shown, index, seconds, time.monotonic())  # type: ignore[arg-type]
+        return Frame(image, time_shown, index, seconds, time.monotonic())
 
     def _read_folder(self) -> Iterator[Frame]:
         failed = []
@@ -136,8 +138,7 @@ def _time_from(text: str | None) -> datetime | None:
 
 def _changed(path: Path) -> datetime:
     # whole milliseconds, as events have them
-    milliseconds = path.stat().st_mtime_ns // 1_000_000
-    return datetime(1970, 1, 1, tzinfo=UTC) + timedelta(milliseconds=milliseconds)
+    return time_at(path.stat().st_mtime_ns // 1_000_000)
 
 
 def _count(frames: int) -> str:

@@ -5,7 +5,6 @@ Errors name the file, the line, the field, and what to write instead.
 
 from __future__ import annotations
 
-import difflib
 import tomllib
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field, replace
@@ -17,7 +16,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from maskgate.errors import InputError, SettingsError
 from maskgate.events.settings import KEYS as EVENT_KEYS
 from maskgate.events.settings import EventSettings, read_settings
-from maskgate.events.settings_table import REQUIRED, Table
+from maskgate.events.settings_table import REQUIRED, Table, hint_at
 from maskgate.streams.rules import Report, Rule, Rules
 from maskgate.streams.schedules import DAYS, Schedule
 from maskgate.streams.snapshots import SHOWN, SnapshotSettings
@@ -198,9 +197,7 @@ class _Reader:
     def _check_known(self, name: str, known: Collection[str], what: str, table: Table, field: str) -> None:
         if name in known:
             return
-        near = difflib.get_close_matches(name, known, 1)
-        listed = f"known are {', '.join(sorted(known))}" if known else f"the file has no {what}"
-        hint = f"did you mean '{near[0]}'?" if near else listed
+        hint = hint_at(name, known) if known else f"the file has no {what}"
         raise SettingsError(f"there is no {what} '{name}'; {hint}", table.way(field))
 
 

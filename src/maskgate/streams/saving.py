@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import secrets
 from fractions import Fraction
 from pathlib import Path
 from typing import Any, Final, Self
@@ -15,6 +14,7 @@ from av.container import OutputContainer
 from av.video.stream import VideoStream
 
 from maskgate.errors import InputError
+from maskgate.files import temporary_beside
 from maskgate.types import Image
 
 SUFFIXES: Final = (".mp4", ".mkv", ".mov")
@@ -42,7 +42,7 @@ class VideoWriter:
         check_video_name(path)
         self._path = path.resolve()
         self._rate = Fraction(rate).limit_denominator(1000)
-        self._temporary = self._path.with_name(f".{self._path.name}.{secrets.token_hex(4)}.tmp")
+        self._temporary = temporary_beside(self._path)
         self._container: OutputContainer | None = None
         self._stream: VideoStream | None = None
         self._size = (0, 0)
@@ -137,7 +137,7 @@ def check_video_name(path: Path) -> None:
         raise InputError(f"{path} is a folder; name a file for the video")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        probe = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
+        probe = temporary_beside(path)
         probe.touch()
         probe.unlink()
     except OSError as error:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import secrets
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +15,7 @@ from numpy.typing import NDArray
 from maskgate.drawing import blur_faces
 from maskgate.errors import InputError
 from maskgate.events.types import Event
+from maskgate.files import write_atomic
 from maskgate.images import encode_image
 from maskgate.types import Faces, Image
 
@@ -95,7 +95,7 @@ class Snapshots:
         else:
             shown = show_face_only(image, np.array(event.box))
         path = self._settings.folder / f"{event.id}{_SUFFIX}"
-        _write_private(path, encode_image(shown, "JPEG"))
+        write_atomic(path, encode_image(shown, "JPEG"), folders=False, mode=0o600)
         return path
 
     def clean(self, *, now: float | None = None) -> None:
@@ -133,14 +133,3 @@ def show_face_only(image: Image, box: NDArray[np.floating]) -> Image:
     inside = ((x + 0.5 - (x1 + x2) / 2) / rx) ** 2 + ((y + 0.5 - (y1 + y2) / 2) / ry) ** 2 <= 1
     shown[inside] = image[inside]
     return shown
-
-
-def _write_private(path: Path, data: bytes) -> None:
-    """Whole or not at all, and for its owner alone from the first byte on."""
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
-    try:
-        with open(temporary, "xb", opener=lambda name, flags: os.open(name, flags, 0o600)) as file:
-            file.write(data)
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)

@@ -11,6 +11,7 @@ from typing import Final, Literal, get_args
 from urllib.parse import urlsplit
 
 from maskgate.errors import InputError
+from maskgate.events import credentials
 
 SCHEMES: Final = ("rtsp", "rtsps", "http", "https", "rtmp", "rtmps", "srt", "udp", "rtp", "tcp")
 """Of streams' addresses."""
@@ -135,16 +136,17 @@ def _stream(text: str, scheme: str) -> tuple[SourceKind, str, str, str]:
         raise InputError(f"{scheme}:// is no address of a stream; give one of {', '.join(SCHEMES)}")
     try:
         parts = urlsplit(text)
-        host, port = parts.hostname, parts.port
+        host = parts.hostname
+        parts.port  # noqa: B018 - raises where it is no number
     except ValueError:
-        host, port = None, None
+        host = None
     if not host or any(letter.isspace() or not letter.isprintable() for letter in text):
         # the address may hold a password, so it is not repeated
         raise InputError(
             f"an address that starts with {scheme}:// has no usable host or port; write it like "
             f"{scheme}://USER:PASSWORD@HOST:PORT/PATH, with special letters as %XX"
         )
-    place = (f"[{host}]" if ":" in host else host) + (f":{port}" if port else "")
+    place = credentials.shown(text).partition("://")[2]
     return SourceKind.STREAM, f"{scheme}://{place}", text, place
 
 

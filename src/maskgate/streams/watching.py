@@ -14,8 +14,6 @@ from maskgate.streams.tracking import FaceTracker, TrackingSettings
 from maskgate.streams.voting import Ballot, VotedVerdict, vote_weight
 from maskgate.types import Verdict, Verdicts
 
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-
 
 @dataclass
 class _Presence:
@@ -175,5 +173,6 @@ class CameraWatch:
         )
 
     def _time(self, seconds: float) -> datetime:
+        assert self._start is not None  # nothing happens before the first frame
         # microseconds, rounded: a float of seconds is not exact
-        return (self._start or _EPOCH) + timedelta(microseconds=round(seconds * 1e6))
+        return self._start + timedelta(microseconds=round(seconds * 1e6))
