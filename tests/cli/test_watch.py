@@ -22,6 +22,11 @@ import pytest
 from maskgate.images import write_image
 
 av = pytest.importorskip("av")
+pytest.importorskip("sqlalchemy")
+
+from maskgate.events.recorder import Recorder  # noqa: E402
+from maskgate.events.settings import read_settings  # noqa: E402
+from maskgate.events.store import Store  # noqa: E402
 
 GREEN, RED, BLUE = (40, 220, 40), (220, 40, 40), (40, 40, 220)
 Call = Callable[..., Any]
@@ -326,6 +331,38 @@ class TestLive:
         assert "pictures received" in errors
         for text in (errors, Path("out.jsonl").read_text()):
             assert all(secret not in text for secret in ("guard", "s3cret", "t0ken"))
+
+    def test_a_hangup_has_rotated_files_opened_anew(self, spawn: Spawn, camera: str) -> None:
+        Path("rules.toml").write_text(
+            '[store]\nfolder = "state"\n[[sinks]]\ntype = "jsonl"\nname = "log"\npath = "log/events.jsonl"\n'
+        )
+        process = spawn("watch", camera, "--rules", "rules.toml", "--rate", "20")
+        log = Path("log/events.jsonl")
+        wait_for(lambda: log.is_file() and "track.confirmed" in log.read_text())
+        log.rename("log/events.1")
+        process.send_signal(signal.SIGHUP)
+        wait_for(log.is_file)
+        process.send_signal(signal.SIGTERM)
+        process.communicate(timeout=20)
+        assert process.returncode == 143, "it went on until it was told to stop"
+        kinds = [[json.loads(line)["type"] for line in path.read_text().splitlines()] for path in
+                 (Path("log/events.1"), log)]  # fmt: skip
+        assert kinds == [["camera.online", "track.confirmed"], ["track.ended"]]
+
+    def test_what_was_printed_before_a_kill_is_in_the_store(self, spawn: Spawn, camera: str) -> None:
+        Path("rules.toml").write_text('[store]\nfolder = "state"\n')
+        process = spawn("watch", camera, "--rules", "rules.toml", "--rate", "20", "--format", "jsonl")
+        assert process.stdout is not None
+        printed = [json.loads(process.stdout.readline()) for _ in range(2)]
+        process.kill()
+        process.communicate(timeout=20)
+        assert [line["type"] for line in printed] == ["camera.online", "track.confirmed"]
+        settings = read_settings({"store": {"folder": "state"}})
+        with Recorder(settings):
+            pass  # delivers what the killed process had left
+        with Store(settings.store.address) as store:
+            kept = store.page(newest_first=False).events
+        assert [event.to_json() for event in kept] == printed
 
     def test_it_stops_after_some_seconds(self, call: Call, camera: str) -> None:
         result = call("watch", camera, "--seconds", "2.5", "--rate", "20")

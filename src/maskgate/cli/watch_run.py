@@ -69,7 +69,9 @@ def run_live(arguments: argparse.Namespace, sources: Sequence[Source], file: Rul
         sources, gate.batch, file.rules, tracking=_tracking(arguments), seconds=arguments.seconds
     )
     silent = {source.name for source in sources}
-    with _messages(), _signals(watch.stop) as signals:
+    # a terminal that is closed ends what runs in it; a service is told of rotated files so
+    rotates = file.events is not None and not (sys.stdin is not None and sys.stdin.isatty())
+    with _messages(), _signals(watch.stop, rotates=rotates) as signals:
         with ExitStack() as stack:
             printer = stack.enter_context(_live_printer(arguments))
             audience = stack.enter_context(_audience(arguments, sources, file, printer))
@@ -77,6 +79,8 @@ def run_live(arguments: argparse.Namespace, sources: Sequence[Source], file: Rul
                 if observation.frame is not None:
                     silent.discard(observation.source.name)
                 audience.take(observation)
+                if signals.hung_up():
+                    audience.reopen()
         for name, counts in watch.counts.items():
             _say(
                 f"{name}: {counts.received} pictures received, {counts.skipped} skipped as the machine was "
@@ -106,9 +110,15 @@ class _Audience:
         self._snapshots_fail = False
         self.failed = False
 
+    def reopen(self) -> None:
+        """Has the sinks open their files and connections anew."""
+        if self._recorder is not None:
+            self._recorder.reopen()
+
     def take(self, observation: Observation) -> None:
         for event in observation.events:
             if self._recorder is not None:
+                # this waits for the disk: what is printed or drawn is never lost
                 self._recorder.record(event)
             self._printer.add(event)
         self._printer.tend()
@@ -187,11 +197,20 @@ def _tracking(arguments: argparse.Namespace) -> TrackingSettings:
 
 
 class _Signals:
-    """SIGINT and SIGTERM, of which the first is remembered and the second ends at once."""
+    """SIGINT and SIGTERM, of which the first is remembered and the second ends at once; and SIGHUP."""
 
     def __init__(self, react: Callable[[], None]) -> None:
         self._react = react
+        self._hung_up = False
         self.received: int | None = None
+
+    def hang_up(self, number: int, _: FrameType | None) -> None:
+        self._hung_up = True
+
+    def hung_up(self) -> bool:
+        """Whether a SIGHUP has come since the last call."""
+        hung_up, self._hung_up = self._hung_up, False
+        return hung_up
 
     def handle(self, number: int, _: FrameType | None) -> None:
         if self.received is not None:
@@ -217,12 +236,14 @@ class _Terminated(Exception):  # noqa: N818 - no error
 
 
 @contextmanager
-def _signals(react: Callable[[], None] = lambda: None) -> Iterator[_Signals]:
+def _signals(react: Callable[[], None] = lambda: None, *, rotates: bool = False) -> Iterator[_Signals]:
     signals = _Signals(react)
     before = {}
     try:
         for number in (signal.SIGINT, signal.SIGTERM):
             before[number] = signal.signal(number, signals.handle)
+        if rotates and hasattr(signal, "SIGHUP"):
+            before[signal.SIGHUP] = signal.signal(signal.SIGHUP, signals.hang_up)
     except ValueError:  # not the main thread: whoever started it sees to signals
         pass
     try:

@@ -26,17 +26,21 @@ from maskgate.training.classifier_setup import ClassifierData, Places, prepare_f
 from maskgate.training.classifier_validation import ValidationFaces, logits_of
 from maskgate.training.distillation import Distillation, Teachers
 from maskgate.training.export import Storage
+from maskgate.training.exported_start import input_batches, load_exported
 from maskgate.training.loop import EpochDataset, LoopSettings, train
 from maskgate.training.processes import Processes, first_ahead, joined_processes
 from maskgate.training.recipe import build, require
 from maskgate.training.runs import RunFolder
-from maskgate.training.starts import find_start, load_start
+from maskgate.training.starts import EXPORTED, find_start, load_start
 from maskgate.training.strategies import Strategy, apply_strategy
 
 SURE = 0.8
 """Faces of a smaller probability are looked at again: one in thirty."""
 
 DROPOUT = 0.2
+
+STATISTICS = 512
+"""Training samples that give an exported start its normalisations back."""
 
 
 @dataclass(frozen=True)
@@ -45,7 +49,8 @@ class NetworkRecipe:
 
     Attributes:
         architecture: see :data:`~maskgate.nets.backbones.ARCHITECTURES`.
-        start: ``scratch``, a name of the recipe's ``[starts]``, or a file of weights.
+        start: ``scratch``, a name of the recipe's ``[starts]``, a file of weights, or a classifier that is
+            installed.
         strategy: ``finetune``, ``frozen`` or ``gradual``.
         storage: of the weights in ``model.onnx``: ``float32``, ``float16`` or ``int8``.
     """
@@ -143,7 +148,10 @@ def run_recipe(
     start, file = find_start(network.start, recipe.get("starts", {}), places.weights, network.architecture)
     torch.manual_seed(seed)
     backbone = create_backbone(network.architecture, data.augmentation.size, start.stride_in)
-    if file is not None:
+    if file is not None and file.suffix == EXPORTED:
+        views = data.dataset(STATISTICS, seed)
+        load_exported(backbone, file, input_batches(views[i][0] for i in range(len(views))))
+    elif file is not None:
         load_start(backbone, file)
     net = FaceClassifier(backbone, 3, DROPOUT).to(processes.device)
     teachers = None

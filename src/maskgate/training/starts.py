@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import warnings
 from collections.abc import Mapping, Sequence
@@ -12,13 +13,18 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from maskgate.errors import DataError
+from maskgate.errors import DataError, ModelNotFoundError
+from maskgate.models.registry import find_card
 from maskgate.nets.resnet import StridePlace
+from maskgate.training.exported_start import stride_of_export
 from maskgate.training.keras_resnet import read_keras_resnet50
 from maskgate.training.recipe import build
 
 SCRATCH = "scratch"
 """The start that is none: random weights."""
+
+EXPORTED = ".onnx"
+"""Ending of files for :func:`~maskgate.training.exported_start.load_exported`."""
 
 _WRAPPERS = ("state_dict", "net_state_dict", "model")
 _PREFIXES = ("module.", "backbone.")
@@ -54,15 +60,16 @@ class Start:
 def find_start(
     name: str, table: Mapping[str, Mapping[str, object]], weights: Sequence[Path], architecture: str
 ) -> tuple[Start, Path | None]:
-    """What ``name`` means: ``scratch``, a name in the recipe's ``[starts]``, or a file.
+    """What ``name`` means: ``scratch``, a name in the recipe's ``[starts]``, a file, or a classifier
+    that is installed, the one that ships among them.
 
     Args:
         table: the recipe's ``[starts]``.
         weights: folders to look in, the first that has it.
         architecture: of the network, to fill into the file's name.
 
-    A file in a run folder has its stride where that run's start had it. The path is None for
-    ``scratch``. Raises :class:`~maskgate.errors.DataError` where there is no
+    A file in a run folder has its stride where that run's start had it, an exported one where its graph
+    has it. The path is None for ``scratch``. Raises :class:`~maskgate.errors.DataError` where there is no
     such start or file.
     """
     if name == SCRATCH:
@@ -73,10 +80,19 @@ def find_start(
     wanted = start.file.replace("{architecture}", architecture)
     for path in (Path(wanted), *(folder / wanted for folder in weights)):
         if path.is_file():
-            return (start if name in table else replace(start, stride=_stride_of_run(path.parent))), path
+            return (start if name in table else _own_start(start, path)), path
+    if name not in table:
+        with contextlib.suppress(ModelNotFoundError):
+            card = find_card(name, "classification")
+            return _own_start(Start(card.file, f"the classifier {name} {card.version}"), card.path), card.path
     known = ", ".join((SCRATCH, *table))
     places = f"not in {', '.join(map(str, weights))}" if weights else "not there"
     raise DataError(f"the start {name!r} needs the file {wanted}, which is {places}; known starts: {known}")
+
+
+def _own_start(start: Start, file: Path) -> Start:
+    exported = file.suffix == EXPORTED
+    return replace(start, stride=stride_of_export(file) if exported else _stride_of_run(file.parent))
 
 
 def _stride_of_run(folder: Path) -> str:

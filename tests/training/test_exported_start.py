@@ -1,0 +1,127 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+onnx = pytest.importorskip("onnx")
+
+import onnxruntime as ort  # noqa: E402
+
+from maskgate.errors import DataError  # noqa: E402
+from maskgate.models.registry import find_card  # noqa: E402
+from maskgate.nets.backbones import create_backbone  # noqa: E402
+from maskgate.nets.classifier import FaceClassifier  # noqa: E402
+from maskgate.training.classifier_export import export_classifier  # noqa: E402
+from maskgate.training.exported_start import (  # noqa: E402
+    input_batches,
+    load_exported,
+    stride_of_export,
+)
+from maskgate.training.starts import find_start  # noqa: E402
+
+SIZE = 32
+
+
+def trained(architecture: str, stride: str = "conv2", seed: int = 3) -> FaceClassifier:
+    """A network whose normalisations are far from the fresh ones."""
+    torch.manual_seed(seed)
+    net = FaceClassifier(create_backbone(architecture, SIZE, stride))  # type: ignore[arg-type]
+    net.train()
+    with torch.no_grad():
+        for module in net.modules():
+            if isinstance(module, torch.nn.BatchNorm2d):
+                module.weight.uniform_(0.5, 1.5)
+                module.bias.uniform_(-0.5, 0.5)
+        for _ in range(3):
+            net(torch.rand(16, 3, SIZE, SIZE) * 255)
+    return net.eval()
+
+
+def pictures(number: int = 64, seed: int = 5) -> torch.Tensor:
+    generator = torch.Generator().manual_seed(seed)
+    coarse = torch.rand(number, 3, 4, 4, generator=generator) * 255
+    return torch.nn.functional.interpolate(coarse, SIZE, mode="bilinear").round()
+
+
+@pytest.mark.parametrize(
+    ("architecture", "stride"),
+    [("resnet18-layer2", "conv2"), ("resnet50-layer2", "conv1"), ("resnet50-layer2", "conv2"),
+     ("resnet50", "conv1"), ("face-resnet3", "conv2"), ("mobilenet025", "conv2")],
+)  # fmt: skip
+def test_gives_back_what_was_exported(architecture: str, stride: str, tmp_path: Path) -> None:
+    net = trained(architecture, stride)
+    file = tmp_path / "model.onnx"
+    export_classifier(net, 1.0, SIZE, file, "float32")
+    torch.manual_seed(99)
+    other = create_backbone(architecture, SIZE, stride)  # type: ignore[arg-type]
+    x = pictures()
+    load_exported(other, file, x.split(32))
+    with torch.no_grad():
+        wanted = net.backbone(x)
+        torch.testing.assert_close(other.eval()(x), wanted, rtol=1e-3, atol=1e-3 * float(wanted.abs().max()))
+        # and it is ready to learn: the statistics of a training step are those that it has
+        torch.testing.assert_close(
+            other.train()(x), wanted, rtol=1e-2, atol=5e-3 * float(wanted.abs().max())
+        )  # fmt: skip
+
+
+@pytest.mark.parametrize("stride", ["conv1", "conv2"])
+def test_stride_is_read_from_the_graph(stride: str, tmp_path: Path) -> None:
+    export_classifier(trained("resnet50-layer2", stride), 1.0, SIZE, tmp_path / "m.onnx", "int8")
+    assert stride_of_export(tmp_path / "m.onnx") == stride
+    start, file = find_start(str(tmp_path / "m.onnx"), {}, [], "resnet50-layer2")
+    assert (start.stride_in, file) == (stride, tmp_path / "m.onnx")
+
+
+def test_the_classifier_that_ships_is_a_start() -> None:
+    card = find_card("face-resnet", "classification")
+    start, file = find_start("face-resnet", {}, [], "resnet50-layer2")
+    assert file == card.path
+    assert card.version in start.description
+    backbone = create_backbone("resnet50-layer2", 80, start.stride_in)
+    x = torch.nn.functional.interpolate(pictures(8), 80)
+    load_exported(backbone, file, [x])
+    model = onnx.load(file)  # its own features, as the runtime computes them
+    features = next(n.output[0] for n in model.graph.node if n.op_type == "ReduceMean")
+    model.graph.output.append(onnx.helper.make_tensor_value_info(features, onnx.TensorProto.FLOAT, None))
+    session = ort.InferenceSession(model.SerializeToString())
+    wanted = session.run([features], {"crops": x.permute(0, 2, 3, 1).byte().numpy()})[0]
+    with torch.no_grad():
+        np.testing.assert_allclose(backbone.eval()(x).numpy(), wanted, rtol=1e-3, atol=1e-4)
+
+
+def test_a_table_goes_before_models_of_its_name(tmp_path: Path) -> None:
+    (tmp_path / "own.pth").touch()
+    _, file = find_start("face-resnet", {"face-resnet": {"file": "own.pth"}}, [tmp_path], "resnet18")
+    assert file == tmp_path / "own.pth"
+
+
+class TestFaults:
+    def test_another_network(self, tmp_path: Path) -> None:
+        export_classifier(trained("resnet18-layer2"), 1.0, SIZE, tmp_path / "m.onnx")
+        with pytest.raises(DataError, match=r"has 10 convolutions, not 24; it is of another network"):
+            load_exported(create_backbone("resnet50-layer2"), tmp_path / "m.onnx", [pictures(2)])
+
+    def test_the_other_stride(self, tmp_path: Path) -> None:
+        export_classifier(trained("resnet50-layer2", "conv1"), 1.0, SIZE, tmp_path / "m.onnx")
+        with pytest.raises(DataError, match=r"another convolution at .*layer2.*conv1"):
+            load_exported(create_backbone("resnet50-layer2"), tmp_path / "m.onnx", [pictures(2)])
+
+    def test_normalisations_that_no_convolution_goes_before(self, tmp_path: Path) -> None:
+        export_classifier(trained("iresnet18"), 1.0, SIZE, tmp_path / "m.onnx")
+        with pytest.raises(DataError, match="start from a run folder instead"):
+            load_exported(create_backbone("iresnet18", SIZE), tmp_path / "m.onnx", [pictures(2)])
+
+    def test_no_graph(self, tmp_path: Path) -> None:
+        (tmp_path / "m.onnx").write_bytes(b"no graph at all")
+        with pytest.raises(DataError, match=r"m\.onnx cannot be read as ONNX|holds no convolution"):
+            find_start(str(tmp_path / "m.onnx"), {}, [], "resnet18")
+
+
+def test_batches_are_whole() -> None:
+    batches = input_batches((torch.full((3, 2, 2), i, dtype=torch.uint8) for i in range(7)), 3)
+    assert [b[:, 0, 0, 0].tolist() for b in batches] == [[0, 1, 2], [3, 4, 5]]
+    assert batches[0].dtype == torch.float32
