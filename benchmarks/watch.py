@@ -66,8 +66,8 @@ def scenes() -> list[np.ndarray]:
     return pictures
 
 
-def send(write: Callable[[bytes], Any], fps: float, pictures: list[np.ndarray]) -> None:
-    """One camera, until the receiver goes."""
+def send(write: Callable[[bytes], Any], fps: float, pictures: list[np.ndarray], seconds: float) -> None:
+    """One camera, until the receiver goes; each picture stays for ``seconds``."""
 
     class Pipe:
         def write(self, data: bytes) -> int:
@@ -83,12 +83,12 @@ def send(write: Callable[[bytes], Any], fps: float, pictures: list[np.ndarray]) 
         began = time.monotonic()
         for i in range(10**9):
             time.sleep(max(began + i / fps - time.monotonic(), 0))
-            image = pictures[int(i / fps / SECONDS_A_FACE) % 2].copy()
+            image = pictures[int(i / fps / seconds) % 2].copy()
             stamp(image, time.time_ns() // 1_000_000)
             file.mux(stream.encode(av.VideoFrame.from_ndarray(image, format="rgb24")))
 
 
-def serve(fps: float, port: Any) -> None:
+def serve(fps: float, port: Any, seconds: float = SECONDS_A_FACE) -> None:
     """The sending process; its port goes into ``port``."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     pictures = scenes()
@@ -98,7 +98,7 @@ def serve(fps: float, port: Any) -> None:
             self.send_response(200)
             self.send_header("Content-Type", "video/mp2t")
             self.end_headers()
-            send(self.wfile.write, fps, pictures)
+            send(self.wfile.write, fps, pictures, seconds)
 
         def log_message(self, *_: object) -> None:
             pass
