@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 import shlex
+import shutil
+import subprocess
 from dataclasses import fields
 from pathlib import Path
 
@@ -80,3 +82,14 @@ def test_the_units_command_is_one() -> None:
     assert Path(words[0]).name == "maskgate"
     arguments = create_parser().parse_args(words[1:])
     assert (arguments.command, arguments.threads, arguments.sources) == ("watch", 2, [])
+
+
+@pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="there is no systemd here")
+def test_the_unit_is_one_to_systemd(tmp_path: Path) -> None:
+    unit = (ROOT / "examples" / "maskgate-watch.service").read_text("utf-8")
+    copy = tmp_path / "maskgate-watch.service"
+    copy.write_text(unit.replace("/opt/maskgate/bin/maskgate", "/bin/true"), "utf-8")
+    result = subprocess.run(["systemd-analyze", "verify", copy], capture_output=True, text=True, timeout=60)
+    assert (result.returncode, result.stderr) == (0, "")
+    copy.write_text(unit.replace("/opt/maskgate/bin/maskgate", "/nowhere/maskgate"), "utf-8")
+    assert subprocess.run(["systemd-analyze", "verify", copy], capture_output=True, timeout=60).returncode
