@@ -94,3 +94,55 @@ def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str, s
         monkeypatch.syspath_prepend(site)
 
     return add
+
+
+@pytest.fixture
+def write_wider(tmp_path: Path) -> Callable[..., Path]:
+    """Writes WIDER FACE's official files for a few events, given as ``{event: {name: rows}}``.
+
+    A row is ``x y w h``, the six attributes ``blur expression illumination invalid occlusion pose``, and the
+    subsets in which the face counts, of ``"easy"``, ``"medium"`` and ``"hard"``. No picture is written.
+    """
+    savemat = pytest.importorskip("scipy.io").savemat
+
+    def cells(values: list[Any]) -> np.ndarray:
+        column = np.empty((len(values), 1), object)
+        for i, value in enumerate(values):
+            column[i, 0] = value
+        return column
+
+    def write(events: dict[str, dict[str, list[tuple[Any, ...]]]]) -> Path:
+        folder = tmp_path / "WIDER"
+        split = folder / "wider_face_split"
+        split.mkdir(parents=True)
+
+        def table(make: Callable[[list[tuple[Any, ...]]], np.ndarray]) -> np.ndarray:
+            return cells([cells([make(rows) for rows in pictures.values()]) for pictures in events.values()])
+
+        def column(i: int) -> np.ndarray:
+            return table(lambda rows: np.array([[row[i]] for row in rows], np.float64).reshape(-1, 1))
+
+        names = {
+            "event_list": cells(list(events)),
+            "file_list": cells([cells(list(pictures)) for pictures in events.values()]),
+        }
+        boxes = table(lambda rows: np.array([row[:4] for row in rows], np.float64).reshape(-1, 4))
+        attributes = ("blur", "expression", "illumination", "invalid", "occlusion", "pose")
+        labels = {f"{name}_label_list": column(4 + i) for i, name in enumerate(attributes)}
+        savemat(split / "wider_face_val.mat", names | {"face_bbx_list": boxes} | labels)
+        for subset in ("easy", "medium", "hard"):
+            places = table(
+                lambda rows, subset=subset: np.array(
+                    [[i] for i, row in enumerate(rows, 1) if subset in row[10:]], np.float64
+                ).reshape(-1, 1)
+            )
+            savemat(split / f"wider_{subset}_val.mat", names | {"gt_list": places, "face_bbx_list": boxes})
+        lines = []
+        for event, pictures in events.items():
+            for name, rows in pictures.items():
+                lines += [f"{event}/{name}.jpg", str(len(rows))]
+                lines += [" ".join(map(str, row[:10])) for row in rows or [(0,) * 10]]
+        (split / "wider_face_val_bbx_gt.txt").write_text("\n".join(lines) + "\n", "utf-8")
+        return folder
+
+    return write

@@ -56,7 +56,7 @@ TRAINING = INFERENCE | {"torch", "safetensors", "onnx", "tensorboardX", "tqdm"}
 
 # room: the third parties that it may import; the rooms not named here are on the inference side
 THIRD_PARTIES: dict[str, set[str]] = {
-    "evaluation": INFERENCE | {"sklearn", "matplotlib"},
+    "evaluation": INFERENCE | {"sklearn", "matplotlib", "scipy"},
     "nets": {"torch", "numpy"},
     "training": TRAINING,
     "studies": INFERENCE | {"matplotlib", "sklearn", "tqdm"},
@@ -193,7 +193,7 @@ def test_reports_of_studies_load_no_torch(module: str) -> None:
 @pytest.mark.parametrize(
     "command",
     [[], *([name] for name in ("detect", "classify", "watch", "models", "data", "train", "compare")),
-     ["evaluate", "scenes"]],
+     ["evaluate", "scenes"], ["evaluate", "faces"], ["models", "import"]],
 )  # fmt: skip
 def test_help_loads_nothing_heavy(command: list[str]) -> None:
     loaded = loaded_after(

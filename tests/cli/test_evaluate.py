@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -178,3 +179,101 @@ CARD: dict[str, Any] = {
     "input": InputSpec(16, 16, "RGB", layout="NHWC"),
     "settings": {"crop": {"kind": "rotate", "size": 16, "margin": 1.0}, "threshold": 0.4},
 }
+
+
+class TestFaces:
+    """The toy detector finds bright squares; its score is the side's share of 100 pixels."""
+
+    def wider(self, write_wider: Call, paint: Call) -> Path:
+        """Two found at 0.5 and 0.4, one of 8 pixels that does not count as easy, one not annotated."""
+        found, small = (0, 0, 50, 50), (110, 0, 8, 8)
+        flags = (0, 0, 0, 0, 0, 0)
+        folder = write_wider(
+            {
+                "0--Parade": {
+                    "one": [(*found, *flags, "easy", "medium", "hard"), (*small, *flags, "hard")],
+                    "two": [(60, 0, 40, 40, *flags, "easy", "medium", "hard")],
+                }
+            }
+        )
+        images = f"{folder}/WIDER_val/images/0--Parade"
+        paint(f"{images}/one.jpg", (0, 0, 50, GREEN))
+        paint(f"{images}/two.jpg", (60, 0, 40, RED), (0, 0, 30, RED))
+        return folder
+
+    def test_a_folder_of_wider_face(self, call: Call, write_wider: Call, paint: Call) -> None:
+        folder = self.wider(write_wider, paint)
+        result = call("evaluate", "faces", folder, "--output", "new/faces.json")
+        assert (result.status, result.err) == (0, "")
+        figures = json.loads(Path("new/faces.json").read_text("utf-8"))
+        # right, right, false; of three faces that are hard, one is not found
+        assert figures["wider_ap"] == pytest.approx({"easy": 1, "medium": 1, "hard": 2 / 3, "all": 2 / 3})
+        assert (figures["kind"], figures["pictures"], figures["faces"]) == ("WIDER FACE", 2, 2)
+        assert (figures["face_recall"], figures["false_faces_per_image"]) == (1, 0.5)
+        assert figures["recall_by_size"]["0-10"] == 0
+        assert figures["coco_ap"]["ap50"] == pytest.approx(67 / 101)
+        assert (figures["scales"], figures["flip"], figures["detector"]) == ([], False, None)
+        rows = [line.split() for line in result.out.splitlines()]
+        for row in (["WIDER", "AP", "hard", "0.6667"], ["face_recall", "1.0000", "2"]):
+            assert row in rows
+        assert ["recall", "at", "0-10", "px", "0.0000", "1"] in rows
+        assert not any(row[:1] == ["landmark"] for row in rows)
+
+    def test_landmarks_of_label_txt(self, call: Call, write_wider: Call, paint: Call) -> None:
+        folder = self.wider(write_wider, paint)
+        # the toy's points are (15, 19), (35, 19), (25, 29), (17, 38.5), (33, 38.5) in a square of 50: the
+        # nose here is 5 pixels off, over eyes 20 apart
+        points = "15 19 0 35 19 0 25 34 0 17 38.5 0 33 38.5 0 0.5"
+        (folder / "val").mkdir()
+        (folder / "val" / "label.txt").write_text(f"# 0--Parade/one.jpg\n0 0 50 50 {points}\n")
+        result = call("evaluate", "faces", folder, "--output", "faces.json")
+        figures = json.loads(Path("faces.json").read_text("utf-8"))
+        assert figures["landmarks"]["faces"] == 1
+        assert figures["landmarks"]["mean"] == pytest.approx(5 / 5 / 20, abs=0.01)  # JPEG blurs the edges
+        assert any(line.startswith("landmark error ") for line in result.out.splitlines())
+
+    def test_scenes_and_scores(self, call: Call, scenes: Path) -> None:
+        call("evaluate", "faces", scenes, "--output", "faces.json", "--score", "0.45", "--floor", "0.35")
+        figures = json.loads(Path("faces.json").read_text("utf-8"))
+        assert (figures["score"], figures["floor"]) == (0.45, 0.35)
+        assert figures["face_recall"] == pytest.approx(2 / 6)
+        assert figures["recall_by_class"] == pytest.approx({"mask": 1, "no_mask": 0, "incorrect": 0})
+        # from 0.35 on, all but the faces of 30 and 15 pixels and the one that is not drawn are found
+        assert figures["coco_ap"]["ap50"] == pytest.approx(58 / 101)
+
+    def test_views_of_a_detector_that_has_none(self, call: Call, scenes: Path) -> None:
+        result = call(
+            "evaluate", "faces", scenes, "--output", "faces.json", "--scales", "500", "800", "--flip"
+        )
+        assert (result.status, result.out) == (2, "")
+        assert "squares is no RetinaFace" in result.err
+        assert not Path("faces.json").exists()
+
+    def test_no_scipy(
+        self, call: Call, write_wider: Call, paint: Call, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        folder = self.wider(write_wider, paint)
+        monkeypatch.setitem(sys.modules, "scipy.io", None)
+        result = call("evaluate", "faces", folder, "--output", "faces.json")
+        assert (result.status, result.out) == (2, "")
+        assert "needs the package scipy" in result.err
+        assert "pip install 'maskgate[eval]'" in result.err
+
+    @pytest.mark.parametrize(
+        ("words", "said"),
+        [
+            (("--floor", "0"), "floor is 0.0; give a value between 0 and 1"),
+            (("--scales", "0"), "'0' is not a whole number of at least 1"),
+            (("--detector", "gone"), "there is no detection model 'gone'"),
+        ],
+    )
+    def test_wrong_options(self, call: Call, scenes: Path, words: tuple[str, ...], said: str) -> None:
+        result = call("evaluate", "faces", scenes, "--output", "faces.json", *words)
+        assert (result.status, result.out) == (2, "")
+        assert said in result.err
+        assert result.err.count("\n") == 1
+
+    def test_a_folder_of_something_else(self, call: Call, tmp_path: Path) -> None:
+        result = call("evaluate", "faces", tmp_path, "--output", tmp_path / "faces.json")
+        assert result.status == 2
+        assert f"{tmp_path} has no annotations" in result.err

@@ -66,7 +66,8 @@ def test_exported_detector_can_be_chosen(call: Call, tmp_path: Path, own_models:
     card = json.loads((own_models / "mine.json").read_text())
     assert (card["version"], card["licence"]) == ("2.1", "CC0-1.0")
     assert card["training"]["pictures"] == 2
-    assert card["training"]["start"] == "detection/retinaface_mnet025_relu.pth"
+    assert card["training"]["start"] == "retinaface-mobilenet025.onnx"
+    assert card["training"]["backbone"] == "mobilenet0.25"
     assert card["figures"] == {"validation": {"recall": 0.9}, "street": {"face_recall": 0.5}}
 
 

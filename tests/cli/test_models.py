@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -67,3 +69,49 @@ def test_a_broken_card(call: Call, own_models: Path) -> None:
     assert (result.status, result.out) == (2, "")
     assert "bad.json is not JSON" in result.err
     assert result.err.count("\n") == 1
+
+
+class TestImport:
+    """What an imported file answers is tested in tests/training/test_published.py."""
+
+    @pytest.fixture
+    def file(self, tmp_path: Path) -> Path:
+        torch = pytest.importorskip("torch")
+        from maskgate.nets.retinaface import RetinaFace
+
+        path = tmp_path / "weights.pth"
+        torch.save(RetinaFace("mobilenet0.25").state_dict(), path)
+        return path
+
+    def test_imported_listed_and_removed(self, call: Call, file: Path, own_models: Path) -> None:
+        options = ("--name", "mine", "--activation", "relu", "--anchors", "10,20", "32,64", "128,256")
+        result = call("models", "import", file, "--unchecked", *options)
+        assert (result.status, result.err) == (0, "")
+        network, card, said = result.out.splitlines()
+        assert (network, card) == (str(own_models / "mine.onnx"), str(own_models / "mine.json"))
+        assert said == "imported as mine: non-commercial data: not shipped"
+        (row,) = call("models", "list").lines
+        assert (row["name"], row["licence"]) == ("mine", "non-commercial data: not shipped")
+        assert row["training"]["activation"] == "relu"
+        content = json.loads(Path(card).read_text("utf-8"))
+        assert content["settings"]["anchors"] == [[10, 20], [32, 64], [128, 256]]
+
+        removed = call("models", "remove", "mine")
+        assert (removed.status, removed.out.splitlines()) == (0, [card, network])
+        assert not list(own_models.iterdir())
+        again = call("models", "remove", "mine")
+        assert (again.status, again.out) == (2, "")
+        assert "you have no model 'mine'; your own are: none" in again.err
+
+    def test_a_file_that_nobody_vouches_for(self, call: Call, file: Path, own_models: Path) -> None:
+        result = call("models", "import", file)
+        assert (result.status, result.out) == (2, "")
+        assert hashlib.sha256(file.read_bytes()).hexdigest() in result.err
+        assert "--sha256" in result.err
+        assert not list(own_models.iterdir())
+
+    @pytest.mark.parametrize("sides", ["10", "10,x", "0,20", "1,2,3", "nan,1"])
+    def test_anchors_that_are_none(self, call: Call, file: Path, sides: str) -> None:
+        result = call("models", "import", file, "--anchors", sides, "32,64", "128,256")
+        assert result.status == 2
+        assert "is not two sides in pixels" in result.err

@@ -10,14 +10,15 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from maskgate.detection.anchors import make_anchors  # noqa: E402
+from maskgate.errors import DataError  # noqa: E402
 from maskgate.training import detector_data  # noqa: E402
 from maskgate.training.detector_data import (  # noqa: E402
     DetectorAugmentation,
     DetectorDataset,
     LabelledPicture,
-    turn_boxes,
 )
 from maskgate.training.detector_targets import match_anchors  # noqa: E402
+from maskgate.training.detector_views import Sample  # noqa: E402
 from maskgate.training.occlusion.paint import Painter  # noqa: E402
 from maskgate.types import Label  # noqa: E402
 
@@ -145,20 +146,6 @@ def test_labels_turn_with_the_pixels(tmp_path: Path, sizes: tuple[float, float])
     assert max(angles) > 25
 
 
-def test_turned_boxes_by_hand() -> None:
-    boxes = np.array([[10.0, 20, 30, 80]])
-    quarter = np.array([[0.0, -1, 100], [1, 0, 0]])  # (x, y) goes to (100 - y, x)
-    for roundness in (0.0, 0.5, 1.0):
-        np.testing.assert_allclose(turn_boxes(boxes, quarter, roundness), [[20, 10, 80, 30]])
-    # a square of side 2 turned by 45°: side √8 as a rectangle, still 2 as a circle
-    r = np.sqrt(0.5)
-    eighth = np.array([[r, -r, 0], [r, r, 0]])
-    square = np.array([[-1.0, -1, 1, 1]])
-    for roundness, half in ((0.0, np.sqrt(2)), (1.0, 1.0), (0.5, (1 + np.sqrt(2)) / 2)):
-        wanted = [[-half, -half, half, half]]
-        np.testing.assert_allclose(turn_boxes(square, eighth, roundness), wanted)
-
-
 @pytest.mark.usefixtures("plain_light")
 def test_mosaic_moves_labels_with_their_quarter(tmp_path: Path) -> None:
     data = dataset(draw(tmp_path), DetectorAugmentation(side=400, whole=1.0, mosaic=1.0, tilt=0.0))
@@ -170,37 +157,6 @@ def test_mosaic_moves_labels_with_their_quarter(tmp_path: Path) -> None:
             nose = points[2].round().astype(int)
             assert near(sample.image[nose[1] - 2 : nose[1] + 2, nose[0] - 2 : nose[0] + 2], DOTS[2]).any()
         assert len(quarters) == len(sample.boxes) == 4
-
-
-def test_faces_cut_off_or_tiny_become_ignored_regions(tmp_path: Path) -> None:
-    side = 200
-    data = dataset(draw(tmp_path), DetectorAugmentation(side=side))
-    rng = np.random.default_rng(2)
-    image = np.zeros((side, side, 3), np.uint8)
-    kept = dropped = 0
-    for _ in range(60):
-        corner, size = rng.uniform(-80, side, (6, 2)), np.exp(rng.uniform(0.5, 4.6, (6, 2)))
-        boxes = np.concatenate([corner, corner + size], 1)
-        points = rng.uniform(0, side, (6, 5, 2))
-        regions = np.array([[150.0, 150, 260, 170], [210, 0, 220, 10]])
-        sample = data._sort_out(image, boxes, points, np.ones(6, np.bool_), np.arange(6), regions, side)
-        faces, known, places, ignored = [], [], [], [[150.0, 150, 200, 170]]
-        for place, (x1, y1, x2, y2) in enumerate(boxes.tolist()):
-            cut = [max(x1, 0.0), max(y1, 0.0), min(x2, side), min(y2, side)]
-            w, h = max(cut[2] - cut[0], 0.0), max(cut[3] - cut[1], 0.0)
-            share = w * h / ((x2 - x1) * (y2 - y1))
-            if share >= 0.6 and max(w, h) >= 7 and min(w, h) >= 3:
-                faces.append(cut)
-                known.append(share > 0.8)
-                places.append(place)
-            elif share > 0.05:
-                ignored.append(cut)
-        assert sample.boxes == pytest.approx(np.array(faces).reshape(-1, 4), abs=1e-4)
-        assert sample.has_landmarks.tolist() == known
-        assert sample.labels.tolist() == places
-        assert sample.ignore == pytest.approx(np.array(ignored), abs=1e-4)
-        kept, dropped = kept + len(faces), dropped + len(ignored) - 1
-    assert min(kept, dropped) > 50
 
 
 def test_item_is_the_sample_as_the_network_wants_it(tmp_path: Path) -> None:
@@ -239,6 +195,59 @@ def test_item_depends_on_seed_epoch_and_index_alone(tmp_path: Path) -> None:
         assert not torch.equal(forward[i][0], second[i][0])
         assert not torch.equal(forward[i][0], other_seed[i][0])
         assert i == 0 or not torch.equal(forward[i][0], forward[0][0])
+
+
+@pytest.mark.usefixtures("plain_light")
+@pytest.mark.parametrize("rows", [2, 3, 4])
+def test_mosaics_of_more_rows_have_smaller_faces(tmp_path: Path, rows: int) -> None:
+    a = DetectorAugmentation(side=400, whole=1.0, mosaic=1.0, mosaic_rows=(rows,), tilt=0.0)
+    sample = dataset(draw(tmp_path), a).sample(np.random.default_rng(1))
+    assert len(sample.boxes) == rows * rows
+    # a picture of 400 pixels is shown in a tile, at 0.6 to 1 of its size; the face in it is 140 high
+    heights = sample.boxes[:, 3] - sample.boxes[:, 1]
+    assert (heights / 140 * rows > 0.59).all()
+    assert (heights / 140 * rows < 1.01).all()
+
+
+class Scenes:
+    """A plain colour, and no faces."""
+
+    COLOUR = (9, 200, 30)
+
+    def background(self, side: int, rng: np.random.Generator) -> np.ndarray:
+        return np.full((side, side, 3), self.COLOUR, np.uint8)
+
+    def make(self, a: DetectorAugmentation, rng: np.random.Generator) -> Sample:
+        none = np.zeros((0, 4), np.float32)
+        return Sample(
+            self.background(a.side, rng), none, np.zeros((0, 5, 2), np.float32), np.zeros(0, np.bool_),
+            np.zeros(0, np.int64),
+        )  # fmt: skip
+
+
+@pytest.mark.usefixtures("plain_light")
+def test_backgrounds_fill_what_a_picture_leaves(tmp_path: Path) -> None:
+    a = DetectorAugmentation(side=256, whole=1.0, mosaic=0.0, tilt=0.0, backdrop=1.0)
+    data = DetectorDataset([draw(tmp_path)], [1.0], 9, a, None, 0, scenes=Scenes())
+    for seed in range(6):
+        sample = data.sample(np.random.default_rng(seed))
+        filled = (sample.image == Scenes.COLOUR).all(2)
+        assert filled.mean() > 0.2  # the picture is 4:3, the square is not
+        x1, y1, x2, y2 = sample.boxes[0].round().astype(int)
+        assert not filled[y1:y2, x1:x2].any()
+    a = replace(a, backdrop=0.0)
+    never = DetectorDataset([draw(tmp_path)], [1.0], 9, a, None, 0, scenes=Scenes())
+    assert not (never.sample(np.random.default_rng(0)).image == Scenes.COLOUR).all(2).any()
+
+
+@pytest.mark.parametrize(
+    ("share", "scenes", "least", "most"), [(0.5, True, 8, 32), (0.5, False, 0, 0), (1.0, True, 40, 40)]
+)
+def test_share_of_composed_scenes(tmp_path: Path, share: float, scenes: bool, least: int, most: int) -> None:
+    a = DetectorAugmentation(side=128, whole=1.0, mosaic=0.3, compose=share, backdrop=0.0, tilt=0.0)
+    data = DetectorDataset([draw(tmp_path)], [1.0], 9, a, None, 0, scenes=Scenes() if scenes else None)
+    composed = sum(not len(data.sample(np.random.default_rng(seed)).boxes) for seed in range(40))
+    assert least <= composed <= most
 
 
 @pytest.mark.usefixtures("plain_light")
@@ -285,5 +294,5 @@ def test_weights_say_how_often_a_picture_is_drawn(tmp_path: Path) -> None:
     never = DetectorDataset(two, [1.0, 0.0], 30, a, None, 0)
     assert all(len(never[i]) == 6 for i in range(30))
     sometimes = DetectorDataset(two, [1.0, 1.0], 30, a, None, 0)
-    with pytest.raises(FileNotFoundError, match=r"gone\.png"):
+    with pytest.raises(DataError, match=r"gone\.png cannot be read"):
         [sometimes[i] for i in range(30)]

@@ -177,7 +177,7 @@ class TestStart:
         from safetensors.torch import save_file
 
         torch.manual_seed(5)
-        detector = RetinaFace()
+        detector = RetinaFace(widths=(48, 16, 16))
         save_file(detector.state_dict(), tmp_path / "model.safetensors")
         for weights, start in (([tmp_path], "model.safetensors"), ([], str(tmp_path / "model.safetensors"))):
             net = create_network({"start": start}, weights, 1)

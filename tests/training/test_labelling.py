@@ -12,6 +12,7 @@ torch = pytest.importorskip("torch")
 from maskgate.detection.boxes import iou  # noqa: E402
 from maskgate.detection.retinaface import RetinaFaceSettings  # noqa: E402
 from maskgate.errors import DataError  # noqa: E402
+from maskgate.evaluation.face_pictures import FacePicture  # noqa: E402
 from maskgate.nets.retinaface import RetinaFace  # noqa: E402
 from maskgate.training.labelling import (  # noqa: E402
     TeacherRecipe,
@@ -19,6 +20,7 @@ from maskgate.training.labelling import (  # noqa: E402
     from_photograph,
     from_scene,
     from_teacher,
+    from_wider,
     load_detector,
 )
 from maskgate.training.recipe import Source, build, read_recipe  # noqa: E402
@@ -93,6 +95,25 @@ def test_from_scene_without_anything() -> None:
     assert (picture.boxes.shape, picture.landmarks.shape, picture.ignore.shape) == ((0, 4), (0, 5, 2), (0, 4))
     unseen = from_scene(FILE, none, empty, empty.astype(np.bool_), faces(([0, 0, 9, 9], 0.9)), RECIPE)
     assert unseen.ignore.tolist() == [[0, 0, 9, 9]]
+
+
+def test_from_wider() -> None:
+    boxes = np.array([[0, 0, 20, 20], [30, 0, 50, 20], [60, 0, 80, 20], [90, 0, 90, 0]], np.float32)
+    points = np.full((4, 5, 2), np.nan, np.float32)
+    points[:2] = 7
+    points[2, 0] = 3  # one of five
+    annotated = FacePicture(
+        FILE, boxes, points, np.array([False, False, False, True]), np.full(4, -1),
+        {"occlusion": np.array([0, 2, 0, 0])},
+    )  # fmt: skip
+    for bare in (True, False):
+        picture = from_wider(annotated, bare)
+        assert picture.boxes.tolist() == boxes[:3].tolist()
+        assert picture.has_landmarks.tolist() == [True, True, False]
+        assert np.isfinite(picture.landmarks).all()
+        assert picture.ignore.tolist() == [[90, 0, 90, 0]]
+        # something covers the second, and nobody knows where to draw on the third
+        assert picture.labels.tolist() == ([1, -1, -1] if bare else [-1, -1, -1])
 
 
 def test_exported_detector_answers_as_the_network(tmp_path: Path) -> None:

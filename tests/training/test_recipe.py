@@ -139,7 +139,7 @@ def test_source() -> None:
 @pytest.mark.parametrize(
     ("fields", "words"),
     [
-        ({"kind": "video"}, "source a has kind 'video'; use scenes, photos or crops"),
+        ({"kind": "video"}, "source a has kind 'video'; use scenes, wider, photos or crops"),
         ({"labels": {"x": "masked"}}, "source a has the label 'masked' for x; use mask, no_mask, incorrect"),
         ({"labels": {"x": 1}}, "give a table whose values are each text"),
         ({"labels": "mask"}, "[[source]] has labels = 'mask'"),
@@ -175,7 +175,9 @@ def test_sources_that_people_labelled() -> None:
 def test_recipes_of_the_project_can_be_used(name: str) -> None:
     pytest.importorskip("torch")
     from maskgate.training.classifier_data import ClassifierAugmentation
+    from maskgate.training.detector_boxes import BoxRecipe
     from maskgate.training.detector_data import DetectorAugmentation
+    from maskgate.training.detector_network import DetectorNetwork
     from maskgate.training.labelling import TeacherRecipe
     from maskgate.training.loop import LoopSettings
     from maskgate.training.starts import Start
@@ -189,6 +191,9 @@ def test_recipes_of_the_project_can_be_used(name: str) -> None:
     build(LoopSettings, {k: v for k, v in recipe["loop"].items() if k != "samples"}, "[loop]")
     kind = ClassifierAugmentation if "architecture" in recipe else DetectorAugmentation
     build(kind, recipe.get("augmentation", {}), "[augmentation]")
+    if "backbone" in recipe:
+        assert DetectorNetwork.of(recipe).start in recipe["starts"]
+        build(BoxRecipe, recipe["boxes"], "[boxes]")
 
 
 def texts(value: Any) -> list[str]:
@@ -200,7 +205,7 @@ def texts(value: Any) -> list[str]:
 # Sources and starts whose terms are not for commercial use: what ships must not come from them.
 FORBIDDEN = ("utkface", "crops/unlabelled", "maskedface-net", "arcface", "facenet", "scenes/ilc")
 STARTS = re.compile(
-    r"scratch|(detection/retinaface_mnet025|face/dlib_resnet29|imagenet/ResNet50/model)[\w.]*"
+    r"scratch|retinaface-mobilenet025\.onnx|(detection/retinaface_mnet025|face/dlib_resnet29|imagenet/ResNet50/model)[\w.]*"
 )
 
 
@@ -218,7 +223,13 @@ def test_recipes_use_nothing_whose_terms_forbid_shipping(name: str) -> None:
 
 
 def test_recipes_are_there() -> None:
-    assert NAMES == ["cascade.toml", "classifier.toml", "detector.toml", "direct.toml"]
+    assert NAMES == [
+        "cascade.toml",
+        "classifier.toml",
+        "detector-resnet50.toml",
+        "detector.toml",
+        "direct.toml",
+    ]
 
 
 def test_corrected_pictures_are_there(shared: Path) -> None:

@@ -11,9 +11,10 @@ pytest.importorskip("torch")
 
 from maskgate.detection.boxes import iou
 from maskgate.detection.retinaface import RetinaFaceDetector, RetinaFaceSettings
+from maskgate.detection.views import mirror_faces
 from maskgate.training.labelling import TeacherRecipe, load_detector
 from maskgate.training.recipe import build, read_recipe
-from maskgate.training.teacher import OneLook, Teacher, drop_parts, fuse, mirror_faces
+from maskgate.training.teacher import OneLook, Teacher, drop_parts, fuse
 from maskgate.types import Faces
 
 RECIPE = Path(__file__).resolve().parents[2] / "recipes" / "detector.toml"
@@ -23,17 +24,6 @@ def faces(*rows: tuple[list[float], float]) -> Faces:
     boxes = np.array([box for box, _ in rows], np.float32).reshape(-1, 4)
     points = np.stack([boxes[:, :2]] * 5, 1) + np.arange(10, dtype=np.float32).reshape(1, 5, 2)
     return Faces(boxes, np.array([score for _, score in rows], np.float32), points)
-
-
-def test_mirror_by_hand() -> None:
-    points = np.array([[[10, 5], [20, 6], [15, 10], [11, 15], [19, 16]]], np.float32)
-    face = Faces(np.array([[8, 1, 24, 20]], np.float32), np.array([0.5], np.float32), points)
-    mirrored = mirror_faces(face, 100)
-    assert mirrored.boxes.tolist() == [[76, 1, 92, 20]]
-    assert mirrored.landmarks.tolist() == [[[80, 6], [90, 5], [85, 10], [81, 16], [89, 15]]]
-    back = mirror_faces(mirrored, 100)
-    assert np.array_equal(back.boxes, face.boxes)
-    assert np.array_equal(back.landmarks, face.landmarks)
 
 
 def test_fused_face_by_hand() -> None:

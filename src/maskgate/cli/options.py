@@ -67,10 +67,15 @@ def add_model_options(parser: argparse.ArgumentParser) -> None:
         type=float,
         help="P(mask) from which a face counts as masked (default: the classifier's own)",
     )
-    group.add_argument(
+    add_device_options(group)
+
+
+def add_device_options(parser: argparse._ActionsContainer) -> None:
+    """``--device`` and ``--threads``."""
+    parser.add_argument(
         "--device", choices=get_args(Device), default="cpu", help="where the networks run (default: cpu)"
     )
-    group.add_argument(
+    parser.add_argument(
         "--threads", metavar="N", type=int, help="processor threads of the networks (default: all processors)"
     )
 

@@ -15,6 +15,7 @@ from maskgate.cli.options import (
 )
 from maskgate.cli.training_options import (
     add_face_options,
+    add_found_faces_option,
     add_recipe_options,
     add_threads_option,
     add_training_options,
@@ -40,6 +41,13 @@ def add_commands(commands: Commands) -> None:
         example="maskgate train detector --recipe recipes/detector.toml --data data --weights weights "
         "--output runs/detector",
     )
+    detector.add_argument(
+        "--start",
+        metavar="NAME",
+        help="'scratch', a start that the recipe names, or a file of weights, model.onnx of a detector among "
+        "them (default: the recipe's)",
+    )
+    add_found_faces_option(detector)
     classifier = add_command(
         group,
         "classifier",
@@ -171,9 +179,8 @@ def _run_detector(arguments: argparse.Namespace) -> int:
         from maskgate.training.recipe import read_recipe
 
     train_detector(
-        read_recipe(arguments.recipe, epochs=arguments.epochs),
-        arguments.data,
-        arguments.weights,
+        read_recipe(arguments.recipe, epochs=arguments.epochs, start=arguments.start),
+        create_places(arguments, arguments.output.parent / "crops"),
         arguments.output,
         threads=arguments.threads or available_processors(),
         workers=arguments.workers,

@@ -79,6 +79,11 @@ def add_face_options(command: argparse.ArgumentParser, default: str) -> None:
         type=Path,
         help=f"keep cut faces there, for other runs too (default: {default})",
     )
+    add_found_faces_option(command)
+
+
+def add_found_faces_option(command: argparse.ArgumentParser) -> None:
+    """Where faces come from that were found before."""
     command.add_argument(
         "--face-labels",
         metavar="FILE",
@@ -131,7 +136,8 @@ def create_places(arguments: argparse.Namespace, crops: Path, labeller: Path | N
 
     folder = arguments.recipe.parent if arguments.recipe else arguments.data
     weights = tuple(arguments.weights)
-    return Places(folder, arguments.data, weights, arguments.crops or crops, labeller, arguments.face_labels)
+    own = getattr(arguments, "crops", None)  # a detector cuts no faces
+    return Places(folder, arguments.data, weights, own or crops, labeller, arguments.face_labels)
 
 
 @contextmanager

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -24,6 +25,19 @@ class Model(Protocol):
     def sha256(self) -> str:
         """Of the model's file, in hexadecimal."""
         ...
+
+
+def identity(model: Model | None) -> dict[str, str] | None:
+    """Name and sha256; None where there is no card."""
+    return None if model is None else {"name": model.name, "sha256": model.sha256}
+
+
+def own_version() -> str:
+    """Of maskgate, as installed."""
+    try:
+        return version("maskgate")
+    except PackageNotFoundError:  # run from a checkout that is not installed
+        return "unknown"
 
 
 Interval = tuple[float, float]

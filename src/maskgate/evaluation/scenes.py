@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from importlib.metadata import PackageNotFoundError, version
 from itertools import pairwise
 from pathlib import Path
 from typing import Protocol
@@ -16,7 +15,7 @@ from maskgate.errors import DataError, InputError
 from maskgate.evaluation import metrics
 from maskgate.evaluation.coco import Scene
 from maskgate.evaluation.matching import OVERLAP, SMALLEST, match_faces, short_side
-from maskgate.evaluation.report import Interval, Model, SceneReport
+from maskgate.evaluation.report import Interval, Model, SceneReport, identity, own_version
 from maskgate.types import LABELS, Label, Verdicts
 
 SIZE_BINS: tuple[float, ...] = (20, 32, 64, 128, float("inf"))
@@ -135,9 +134,9 @@ def score_scenes(
         threshold=verdicts[0].threshold,
         overlap=OVERLAP,
         smallest_face=SMALLEST,
-        detector=_identity(detector),
-        classifier=_identity(classifier),
-        version=_version(),
+        detector=identity(detector),
+        classifier=identity(classifier),
+        version=own_version(),
     )
 
 
@@ -226,14 +225,3 @@ def _medians(verdicts: Sequence[Verdicts]) -> Mapping[str, float]:
 
 def _share(hits: NDArray[np.bool_]) -> float:
     return float(hits.mean()) if len(hits) else float("nan")
-
-
-def _identity(model: Model | None) -> dict[str, str] | None:
-    return None if model is None else {"name": model.name, "sha256": model.sha256}
-
-
-def _version() -> str:
-    try:
-        return version("maskgate")
-    except PackageNotFoundError:  # run from a checkout that is not installed
-        return "unknown"

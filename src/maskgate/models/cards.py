@@ -20,6 +20,9 @@ Task = Literal["detection", "classification"]
 Colour = Literal["RGB", "BGR"]
 Layout = Literal["NCHW", "NHWC"]
 
+NAME = r"[A-Za-z0-9][A-Za-z0-9._-]*"
+"""What a model may be called, as a regular expression."""
+
 
 @dataclass(frozen=True)
 class InputSpec:
@@ -190,7 +193,7 @@ _TEXT = (_matches(r"(?s).*\S.*"), "a text that is not empty")
 _OBJECT = (lambda value: isinstance(value, dict), "a JSON object")
 
 _CARD: _Checks = {
-    "name": (_matches(r"[A-Za-z0-9][A-Za-z0-9._-]*"), "letters, digits, '.', '_' and '-'"),
+    "name": (_matches(NAME), "letters, digits, '.', '_' and '-'"),
     "version": _TEXT,
     "task": _one_of(get_args(Task)),
     "architecture": _TEXT,

@@ -21,6 +21,11 @@ from maskgate.nets.resnet import ResNet, StridePlace
 
 Backbone = Literal["mobilenet0.25", "resnet50"]
 
+Widths = tuple[int, int, int]
+
+WIDTHS: dict[str, Widths] = {"mobilenet0.25": (64, 32, 16), "resnet50": (256, 128, 64)}
+"""Published numbers of channels: pyramid, context modules' 3×3 part, and each of their other two."""
+
 
 class FeaturePyramid(nn.Module):
     """Top-down pyramid over three maps; merges at strides 16 and 8."""
@@ -41,15 +46,18 @@ class FeaturePyramid(nn.Module):
 
 
 class ContextModule(nn.Module):
-    """SSH context (Najibi et al. 2017): 3×3, 5×5 and 7×7 receptive fields side by side."""
+    """SSH context (Najibi et al. 2017): 3×3, 5×5 and 7×7 receptive fields side by side.
 
-    def __init__(self, width: int, slope: float) -> None:
+    Output channels: ``near`` of the first, ``wide`` of each of the others.
+    """
+
+    def __init__(self, inp: int, near: int, wide: int, slope: float) -> None:
         super().__init__()
-        self.conv3X3 = conv_bn_linear(width, width // 2)
-        self.conv5X5_1 = conv_bn(width, width // 4, 1, slope)
-        self.conv5X5_2 = conv_bn_linear(width // 4, width // 4)
-        self.conv7X7_2 = conv_bn(width // 4, width // 4, 1, slope)
-        self.conv7x7_3 = conv_bn_linear(width // 4, width // 4)
+        self.conv3X3 = conv_bn_linear(inp, near)
+        self.conv5X5_1 = conv_bn(inp, wide, 1, slope)
+        self.conv5X5_2 = conv_bn_linear(wide, wide)
+        self.conv7X7_2 = conv_bn(wide, wide, 1, slope)
+        self.conv7x7_3 = conv_bn_linear(wide, wide)
 
     def forward(self, x: Tensor) -> Tensor:
         half = self.conv5X5_1(x)
@@ -79,6 +87,7 @@ class RetinaFace(nn.Module):
             256 channels and always uses plain ReLU.
         stride_in: place of the stride in ResNet-50's bottlenecks.
         labels: classes that a face may have, 0 for a detector of faces alone.
+        widths: channels as in :data:`WIDTHS`, where None the published ones.
 
     Input ``(N, 3, H, W)`` float32, BGR minus (104, 117, 123). Output ``(loc (N, A, 4),
     scores (N, A, 2), landmarks (N, A, 10))`` with scores before the softmax; anchors in the order
@@ -97,25 +106,27 @@ class RetinaFace(nn.Module):
         leaky: bool = False,
         stride_in: StridePlace = "conv2",
         labels: int = 0,
+        widths: Widths | None = None,
     ) -> None:
         super().__init__()
         self.labels = labels
         self.body: MobileNetV1 | ResNet
-        if backbone == "mobilenet0.25":
-            self.body, width, slope = MobileNetV1(8, 0.1 if leaky else 0.0), 64, 0.1 if leaky else 0.0
-        elif backbone == "resnet50":
-            self.body, width, slope = ResNet("resnet50", stride_in=stride_in), 256, 0.0
-        else:
+        if backbone not in WIDTHS:
             raise ValueError(f"unknown backbone {backbone!r}")
+        self.widths = width, near, wide = widths or WIDTHS[backbone]
+        slope = 0.1 if leaky and backbone == "mobilenet0.25" else 0.0
+        if backbone == "mobilenet0.25":
+            self.body = MobileNetV1(8, slope)
+        else:
+            self.body = ResNet("resnet50", stride_in=stride_in)
         self.fpn = FeaturePyramid(self.body.channels, width, slope)
-        self.ssh1 = ContextModule(width, slope)
-        self.ssh2 = ContextModule(width, slope)
-        self.ssh3 = ContextModule(width, slope)
+        self.ssh1, self.ssh2, self.ssh3 = (ContextModule(width, near, wide, slope) for _ in range(3))
+        seen = near + 2 * wide
         n = self.anchors_per_cell
-        self.ClassHead = nn.ModuleList(Head(width, 2, n) for _ in range(3))
-        self.BboxHead = nn.ModuleList(Head(width, 4, n) for _ in range(3))
-        self.LandmarkHead = nn.ModuleList(Head(width, 10, n) for _ in range(3))
-        self.LabelHead = nn.ModuleList(Head(width, labels, n) for _ in range(3 if labels else 0))
+        self.ClassHead = nn.ModuleList(Head(seen, 2, n) for _ in range(3))
+        self.BboxHead = nn.ModuleList(Head(seen, 4, n) for _ in range(3))
+        self.LandmarkHead = nn.ModuleList(Head(seen, 10, n) for _ in range(3))
+        self.LabelHead = nn.ModuleList(Head(seen, labels, n) for _ in range(3 if labels else 0))
 
     def forward(self, x: Tensor) -> tuple[Tensor, ...]:
         pyramid = self.fpn(self.body(x))
@@ -164,4 +175,4 @@ def load_published(net: RetinaFace, state: Mapping[str, Tensor], *, new: tuple[s
     net.load_state_dict({k: clean.get(k, v) for k, v in own.items()})
 
 
-__all__ = ["Backbone", "ExportedRetinaFace", "RetinaFace", "load_published"]
+__all__ = ["WIDTHS", "Backbone", "ExportedRetinaFace", "RetinaFace", "Widths", "load_published"]

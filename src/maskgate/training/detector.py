@@ -1,7 +1,8 @@
-"""Training of the default detector from a recipe, and its export to ONNX."""
+"""Training of a detector from a recipe, and its export to ONNX."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -14,81 +15,77 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from maskgate.detection.retinaface import RetinaFaceDetector, RetinaFaceSettings
-from maskgate.errors import DataError
-from maskgate.evaluation.coco import read_scenes
-from maskgate.evaluation.matching import Matching, match_faces
-from maskgate.nets.retinaface import ExportedRetinaFace, RetinaFace, load_published
-from maskgate.training.detector_data import DetectorAugmentation, DetectorDataset, LabelledPicture
+from maskgate.detection.retinaface import RetinaFaceDetector, RetinaFaceSettings, size_of_view
+from maskgate.files import write_json
+from maskgate.nets.retinaface import ExportedRetinaFace, RetinaFace
+from maskgate.training.classifier_setup import Places
+from maskgate.training.detector_data import DetectorDataset, LabelledPicture, read_picture
+from maskgate.training.detector_distil import DetectorDistillation, DetectorTeachers
 from maskgate.training.detector_loss import DetectorLoss
-from maskgate.training.grouping import difference_hash, group_duplicates, held_out
-from maskgate.training.labelling import TeacherRecipe, export_detector, first_file, from_scene, from_teacher
+from maskgate.training.detector_network import NEW_PARTS, DetectorNetwork, create_network
+from maskgate.training.detector_sources import prepare_pictures
+from maskgate.training.detector_validation import DrawnPicture, detector_figures
+from maskgate.training.labelling import export_detector
 from maskgate.training.loop import EpochDataset, LoopSettings, train
-from maskgate.training.occlusion.hands import read_hands
-from maskgate.training.occlusion.paint import Painter
-from maskgate.training.occlusion.templates import read_templates
-from maskgate.training.recipe import Source, build, require
+from maskgate.training.processes import first_ahead, joined_processes
+from maskgate.training.quantisation import quantise
+from maskgate.training.recipe import build
 from maskgate.training.runs import RunFolder
-from maskgate.types import Faces, Image
+from maskgate.training.starts import find_start
 
 
 class DetectorTask:
-    """RetinaFace on labelled pictures; validated by recall and false faces at inference settings."""
+    """RetinaFace on labelled pictures; validated by recall and false faces at inference settings.
+
+    Args:
+        net: learns, but for what is ``frozen``, the beginnings of its tensors' names.
+        dataset: gives the samples.
+        validation: pictures to judge it by...
+        settings: ...as a detector with these.
+        drawn: pictures with masks drawn on, whose landmarks are known.
+        teachers: whose opinion is mixed into the loss.
+    """
 
     def __init__(
         self, net: RetinaFace, dataset: EpochDataset, validation: Sequence[LabelledPicture],
-        settings: RetinaFaceSettings,
+        settings: RetinaFaceSettings, *, drawn: Sequence[DrawnPicture] = (),
+        teachers: DetectorTeachers | None = None, frozen: Sequence[str] = (),
     ) -> None:  # fmt: skip
         self.model: nn.Module = net
         self.dataset = dataset
         self.validation = validation
         self.settings = settings
+        self.drawn = drawn
+        self.teachers = teachers
+        for name, parameter in net.named_parameters():
+            parameter.requires_grad_(not name.startswith(tuple(frozen)))
         self._loss = DetectorLoss()
 
     def begin_epoch(self, epoch: int) -> None:
-        """Everything learns all the time."""
+        """What learns does so all the time."""
 
     def loss(self, model: nn.Module, batch: list[Tensor]) -> tuple[Tensor, dict[str, float]]:
         x, kind, boxes, landmarks, has, labels = batch
         outputs = model(x.contiguous(memory_format=torch.channels_last))
-        return self._loss(outputs, kind, boxes, landmarks, has, labels)
+        loss, parts = self._loss(outputs, kind, boxes, landmarks, has, labels)
+        if self.teachers is not None:
+            loss, parts["distance"] = self.teachers.mix(loss, outputs, x)
+        return loss, parts
 
     def evaluate(self, model: nn.Module) -> dict[str, float]:
-        """Recall and false faces per picture over the validation pictures, faces of 20 px and more."""
+        """Figures over the validation pictures, and over those with drawn masks; faces of 20 px and more."""
         net = ExportedRetinaFace(model.eval())  # type: ignore[arg-type]
-        detector = RetinaFaceDetector(TorchSession(net), self.settings)
+        return self.judge(RetinaFaceDetector(TorchSession(net), self.settings))
+
+    def judge(self, detector: RetinaFaceDetector) -> dict[str, float]:
+        """Likewise of a detector."""
         found = [detector.detect([read_picture(picture.path)])[0] for picture in self.validation]
-        return detector_figures(found, self.validation)
-
-
-def match_picture(faces: Faces, picture: LabelledPicture) -> Matching:
-    """Which of the faces found in a picture is which of its own; regions to ignore come after these."""
-    truth = np.concatenate([picture.boxes, picture.ignore])
-    return match_faces(faces.boxes, faces.scores, truth, np.arange(len(truth)) >= len(picture.boxes))
-
-
-def detector_figures(found: Sequence[Faces], pictures: Sequence[LabelledPicture]) -> dict[str, float]:
-    """Recall, false faces a picture, and the mean distance of landmarks in distances of the eyes, of the
-    faces found in each picture."""
-    hits = counted = false = 0
-    error, marked = 0.0, 0
-    for faces, picture in zip(found, pictures, strict=True):
-        match = match_picture(faces, picture)
-        hits += int(match.found.sum())
-        counted += int(match.counted.sum())
-        false += int(match.false.sum())
-        for d, g in enumerate(match.truth):
-            if 0 <= g < len(picture.boxes) and picture.has_landmarks[g]:
-                eyes = picture.landmarks[g, 0] - picture.landmarks[g, 1]
-                size = max(float(np.hypot(*eyes)), 0.2 * float(np.ptp(picture.boxes[g, 1::2])), 1.0)
-                apart = np.hypot(*(faces.landmarks[d] - picture.landmarks[g]).T).mean()
-                error += float(apart) / size
-                marked += 1
-    return {
-        "recall": hits / max(counted, 1),
-        "false_per_picture": false / max(len(pictures), 1),
-        "landmark_error": error / max(marked, 1),
-    }
+        figures = detector_figures(found, self.validation)
+        if self.drawn:
+            found = [detector.detect([d.image])[0] for d in self.drawn]
+            own = detector_figures(found, [d.faces for d in self.drawn])
+            figures |= {f"drawn_{k}": own[k] for k in ("recall", "landmark_error", "mouth_error")}
+        return figures
 
 
 class TorchSession:
@@ -116,80 +113,87 @@ class TorchSession:
         return [given[name] for name in names]
 
 
-def read_picture(path: Path) -> Image:
-    """``(H, W, 3)`` uint8 RGB. Raises :class:`~maskgate.errors.DataError` where it cannot be read."""
-    data = cv2.imread(str(path), cv2.IMREAD_COLOR)
-    if data is None:
-        raise DataError(f"{path} cannot be read as a picture")
-    return np.asarray(cv2.cvtColor(data, cv2.COLOR_BGR2RGB), np.uint8)
-
-
 def train_detector(
-    recipe: dict[str, Any], data: Path, weights: Sequence[Path], output: Path, *, threads: int, workers: int
-) -> None:
+    recipe: Mapping[str, Any], places: Places, output: Path, *, threads: int, workers: int,
+    quiet: bool = False,
+) -> None:  # fmt: skip
     """Runs a recipe to the end, or goes on where it stopped; leaves ``model.onnx`` in ``output``.
 
     Args:
         recipe: as :func:`~maskgate.training.recipe.read_recipe` gives it.
-        data: folder that the recipe's sources are relative to.
-        weights: folders that its starting weights are looked for in.
+        places: folders of data and weights.
         output: the run folder.
 
     Raises :class:`~maskgate.errors.DataError` on a recipe or data that cannot be used.
     """
     cv2.setNumThreads(1)
-    require(recipe, ("teacher",), "the detector's recipe")
-    sources = [build(Source, table, "[[source]]") for table in recipe["source"]]
-    teacher_recipe = build(TeacherRecipe, recipe["teacher"], "[teacher]")
+    network = DetectorNetwork.of(recipe)  # before hours of finding faces
+    starts = recipe.get("starts", {})
+    find_start(network.start, starts, places.weights, network.backbone)
+    teachers = None
+    if "distil" in recipe:
+        settings = build(DetectorDistillation, recipe["distil"], "[distil]")
+        teachers = DetectorTeachers(settings, places.weights, threads)
     loop_table = dict(recipe["loop"])
     samples = int(loop_table.pop("samples"))
-    loop = replace(build(LoopSettings, loop_table, "[loop]"), threads=threads, workers=workers)
-    augmentation = build(DetectorAugmentation, recipe.get("augmentation", {}), "[augmentation]")
+    loop = build(LoopSettings, loop_table, "[loop]")
+    loop = replace(loop, threads=threads, workers=workers, head=NEW_PARTS)
     seed = int(recipe["seed"])
     run = RunFolder(output, recipe)
+    with joined_processes() as processes:
+        data = first_ahead(processes, lambda: prepare_pictures(recipe, places, output / "teacher.jsonl"))
+        if processes.first:
+            run.write_manifest(places.data, data.files)
+            style = {} if data.style is None else {"box_style": data.style.offsets.round(4).tolist()}
+            write_json(output / "pictures.json", {"sources": data.counts, **style})
+        dataset = data.dataset(samples, seed)
+        net = create_network(network, starts, places.weights, seed, lambda: _inputs(dataset))
+        task = DetectorTask(
+            net.to(processes.device), dataset, data.validation,
+            RetinaFaceSettings(anchors=data.augmentation.anchors), drawn=data.drawn, teachers=teachers,
+            frozen=network.frozen,
+        )  # fmt: skip
+        trained = train(task, loop, run, seed=seed, quiet=quiet)
+        assert isinstance(trained, RetinaFace)
+        if processes.first:
+            _export(trained.cpu(), network, task, data.learnt, output)
 
-    files = {source.path: source.files(data) for source in sources}
-    everything = [f for fs in files.values() for f in fs]
-    labels = teacher_recipe.label(sources, data, weights, output / "teacher.jsonl")
-    run.write_manifest(data, everything)
 
-    hashes = np.stack([difference_hash(read_picture(f)) for f in everything])
-    out = held_out(everything, group_duplicates(hashes), float(recipe["validation"]), seed)
-    aside = {f for f, o in zip(everything, out, strict=True) if o}
-    training: list[LabelledPicture] = []
-    validation: list[LabelledPicture] = []
-    shares: list[float] = []
-    for source in sources:
-        drawn = {s.path: s for s in read_scenes(data / source.path)} if source.kind == "scenes" else {}
-        for file in files[source.path]:
-            faces = labels[str(file.relative_to(data))]
-            if source.kind == "scenes":
-                if file not in drawn:
-                    continue
-                s = drawn[file]
-                picture = from_scene(file, s.boxes, s.labels, s.ignore, faces, teacher_recipe)
-            else:
-                picture = from_teacher(file, faces, teacher_recipe, source.is_bare(file, data))
-            if file in aside:
-                if source.kind == "scenes":
-                    validation.append(picture)
-            elif len(picture.boxes):
-                training.append(picture)
-                shares.append(source.weight)
+def _inputs(dataset: DetectorDataset, batches: int = 8, batch: int = 8) -> list[Tensor]:
+    """The first samples, to take statistics from."""
+    return [torch.stack([dataset[i * batch + k][0] for k in range(batch)]) for i in range(batches)]
 
-    occlusion = recipe.get("occlusion", {})
-    hands = [f for folder in occlusion.get("hands", []) for f in sorted((data / folder).glob("*.jpg"))]
-    painter = Painter(
-        read_templates(data / occlusion["templates"]) if "templates" in occlusion else (), read_hands(hands)
-    )
-    net = RetinaFace()
-    load_published(
-        net, torch.load(first_file(weights, recipe["start"]), map_location="cpu", weights_only=True)
-    )
-    if torch.cuda.is_available():
-        net = net.cuda()
-    dataset = DetectorDataset(training, shares, samples, augmentation, painter, seed)
-    task = DetectorTask(net, dataset, validation, RetinaFaceSettings(anchors=augmentation.anchors))
-    trained = train(task, loop, run, seed=seed)
-    assert isinstance(trained, RetinaFace)
-    export_detector(trained.cpu(), output / "model.onnx")
+
+def _export(
+    net: RetinaFace, network: DetectorNetwork, task: DetectorTask, pictures: Sequence[LabelledPicture],
+    output: Path,
+) -> None:  # fmt: skip
+    """Writes ``model.onnx``; where its arithmetic is int8, judges it as well."""
+    file = output / "model.onnx"
+    if network.arithmetic == "float32":
+        export_detector(net, file, storage=network.storage)
+        return
+    whole = output / "model.float32.onnx"
+    export_detector(net, whole)
+    some = pictures[:: max(len(pictures) // 96, 1)][:96]
+    quantise(whole, (_whole_view(picture.path, task.settings) for picture in some), file, _stays_float)
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = 1
+    figures = json.loads((output / "figures.json").read_text("utf-8"))
+    figures["int8"] = task.judge(RetinaFaceDetector(ort.InferenceSession(str(file), options), task.settings))
+    write_json(output / "figures.json", figures)
+
+
+def _whole_view(path: Path, settings: RetinaFaceSettings, longest: int = 480) -> NDArray[np.float32]:
+    """``(1, 3, h, w)``, the network's input of a picture fitted into ``longest`` pixels."""
+    image = read_picture(path)
+    scale = longest / max(image.shape[:2])
+    small = cv2.resize(image, size_of_view(image, scale), interpolation=cv2.INTER_AREA)
+    blob = small[None, ..., ::-1].astype(np.float32) - np.array(settings.mean, np.float32)
+    return np.ascontiguousarray(blob.transpose(0, 3, 1, 2))
+
+
+def _stays_float(name: str) -> bool:
+    """True of convolutions that see the picture at half its size, and of the heads."""
+    early = ("/stage1/stage1.0/", "/stage1/stage1.1/", "/stage1/stage1.2/", "/body/conv1/")
+    return "Head" in name or any(part in name for part in early)

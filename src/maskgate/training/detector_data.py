@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Protocol
 
 import cv2
 import numpy as np
@@ -15,12 +15,21 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from maskgate.detection.anchors import make_anchors
+from maskgate.errors import DataError
 from maskgate.training.crops import UNKNOWN
 from maskgate.training.detector_targets import match_anchors
+from maskgate.training.detector_views import GREY, Sample, keep_seen, mirror, tile, turn_about, turn_boxes
 from maskgate.training.occlusion.paint import Painter
 from maskgate.training.photometric import vary_light, vary_sharpness
-from maskgate.training.teacher import MIRRORED_ORDER
 from maskgate.types import LABELS, Image, Label
+
+
+def read_picture(path: Path) -> Image:
+    """``(H, W, 3)`` uint8 RGB. Raises :class:`~maskgate.errors.DataError` where it cannot be read."""
+    data = cv2.imread(str(path), cv2.IMREAD_COLOR)
+    if data is None:
+        raise DataError(f"{path} cannot be read as a picture")
+    return np.asarray(cv2.cvtColor(data, cv2.COLOR_BGR2RGB), np.uint8)
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,11 +65,18 @@ class DetectorAugmentation:
         side: side of the square pictures.
         face_sizes: range of the size that a chosen face is brought to.
         whole: share of pictures shown whole, fitted into the square.
-        mosaic: share put together from four.
+        mosaic: share put together from several pictures...
+        mosaic_rows: ...so many a row and a column, one of these numbers: the more, the smaller the faces.
+        backdrop: share of those not filled by a picture that get a background, where there are some.
+        compose: share put together from faces and a background of their own, where there are some...
+        pasted: ...with so many faces, at least and at most...
+        pasted_sizes: ...of sizes in this range...
+        distract: ...and, in this share of them, hands that belong to no face.
         occlude: share of bare faces that get a mask, a hand or a scarf.
         covers: of these, shares of masks worn rightly, masks worn wrongly, and things that are no mask.
         tilt: share of pictures that are turned...
         tilt_degrees: ...by an angle up to this, either way.
+        smallest: smaller faces are ignored.
         anchors: sides per level, as the network's.
     """
 
@@ -68,6 +84,12 @@ class DetectorAugmentation:
     face_sizes: tuple[float, float] = (12.0, 330.0)
     whole: float = 0.3
     mosaic: float = 0.3
+    mosaic_rows: tuple[int, ...] = (2,)
+    backdrop: float = 0.5
+    compose: float = 0.0
+    pasted: tuple[int, int] = (2, 20)
+    pasted_sizes: tuple[float, float] = (9.0, 130.0)
+    distract: float = 0.3
     occlude: float = 0.5
     covers: tuple[float, float, float] = (0.6, 0.15, 0.25)
     tilt: float = 0.25
@@ -76,14 +98,16 @@ class DetectorAugmentation:
     anchors: tuple[tuple[float, ...], ...] = ((10, 20), (32, 64), (128, 256))
 
 
-@dataclass(frozen=True, eq=False)
-class _Sample:
-    image: Image
-    boxes: NDArray[np.float32]
-    landmarks: NDArray[np.float32]
-    has_landmarks: NDArray[np.bool_]
-    labels: NDArray[np.int64]
-    ignore: NDArray[np.float32] = field(default_factory=lambda: np.zeros((0, 4), np.float32))
+class SceneMaker(Protocol):
+    """Makes pictures of its own: see :class:`~maskgate.training.detector_compose.ComposedScenes`."""
+
+    def make(self, augmentation: DetectorAugmentation, rng: np.random.Generator) -> Sample:
+        """A sample of ``augmentation.side`` pixels."""
+        ...
+
+    def background(self, side: int, rng: np.random.Generator) -> Image:
+        """``(side, side, 3)`` without a face."""
+        ...
 
 
 class DetectorDataset(Dataset[tuple[Tensor, ...]]):
@@ -103,6 +127,7 @@ class DetectorDataset(Dataset[tuple[Tensor, ...]]):
         painter: Painter | None,
         seed: int,
         mean: tuple[float, float, float] = (104, 117, 123),
+        scenes: SceneMaker | None = None,
     ) -> None:
         self.pictures = pictures
         p = np.asarray(weights, np.float64)
@@ -110,6 +135,7 @@ class DetectorDataset(Dataset[tuple[Tensor, ...]]):
         self.length = length
         self.a = augmentation
         self.painter = painter
+        self.scenes = scenes
         self.seed = seed
         self.epoch = 0
         self.mean = np.array(mean, np.float32)
@@ -133,15 +159,19 @@ class DetectorDataset(Dataset[tuple[Tensor, ...]]):
         )  # fmt: skip
         return tuple(torch.from_numpy(part) for part in parts)
 
-    def sample(self, rng: np.random.Generator) -> _Sample:
+    def sample(self, rng: np.random.Generator) -> Sample:
         """One augmented picture with its faces in the square's pixels."""
         a = self.a
-        mosaic = rng.random() < a.mosaic
-        sample = self._mosaic(rng) if mosaic else self._cut(self._pick(rng), a.side, rng)
-        image = sample.image
+        lot = rng.random()
+        if self.scenes is not None and lot > 1 - a.compose:
+            sample = self.scenes.make(a, rng)
+        elif lot < a.mosaic:
+            sample = self._mosaic(rng)
+        else:
+            sample = self._cut(self._pick(rng), a.side, rng)
         if rng.random() < 0.5:
-            sample = _mirror(sample)
-            image = sample.image
+            sample = mirror(sample)
+        image = sample.image
         if rng.random() < 0.7:
             image = vary_light(image, rng)
         if rng.random() < 0.4:
@@ -151,31 +181,14 @@ class DetectorDataset(Dataset[tuple[Tensor, ...]]):
     def _pick(self, rng: np.random.Generator) -> LabelledPicture:
         return self.pictures[int(rng.choice(len(self.pictures), p=self.weights))]
 
-    def _mosaic(self, rng: np.random.Generator) -> _Sample:
-        half = self.a.side // 2
-        parts = [self._cut(self._pick(rng), half, rng) for _ in range(4)]
-        image = np.zeros((2 * half, 2 * half, 3), np.uint8)
-        boxes, points, valid, labels, ignore = [], [], [], [], []
-        for k, part in enumerate(parts):
-            y, x = divmod(k, 2)
-            shift = np.array([x * half, y * half], np.float32)
-            image[y * half : (y + 1) * half, x * half : (x + 1) * half] = part.image
-            boxes.append(part.boxes + np.tile(shift, 2))
-            points.append(part.landmarks + shift)
-            valid.append(part.has_landmarks)
-            labels.append(part.labels)
-            ignore.append(part.ignore + np.tile(shift, 2))
-        return _Sample(
-            image, np.concatenate(boxes), np.concatenate(points), np.concatenate(valid),
-            np.concatenate(labels), np.concatenate(ignore),
-        )  # fmt: skip
+    def _mosaic(self, rng: np.random.Generator) -> Sample:
+        rows = int(rng.choice(self.a.mosaic_rows))
+        side = self.a.side // rows
+        return tile([self._cut(self._pick(rng), side, rng) for _ in range(rows * rows)], self.a.side)
 
-    def _cut(self, picture: LabelledPicture, side: int, rng: np.random.Generator) -> _Sample:
+    def _cut(self, picture: LabelledPicture, side: int, rng: np.random.Generator) -> Sample:
         """The picture brought to a scale and cut to a square."""
-        data = cv2.imread(str(picture.path), cv2.IMREAD_COLOR)
-        if data is None:
-            raise FileNotFoundError(picture.path)
-        image = np.asarray(cv2.cvtColor(data, cv2.COLOR_BGR2RGB), np.uint8)
+        image = read_picture(picture.path)
         height, width = image.shape[:2]
         scale, x0, y0 = self._view(picture, width, height, side, rng)
         labels = picture.labels.copy()
@@ -191,18 +204,27 @@ class DetectorDataset(Dataset[tuple[Tensor, ...]]):
             source, own = np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), np.uint8), 1.0
         shift = np.array([x0 * scale, y0 * scale])
         angle = float(rng.uniform(-1, 1)) * self.a.tilt_degrees if rng.random() < self.a.tilt else 0.0
-        turn = _turn_about(side / 2, angle)
+        turn = turn_about(side / 2, angle)
         matrix = turn @ np.array([[own, 0, -shift[0]], [0, own, -shift[1]], [0, 0, 1]])
-        fill = [int(v) for v in rng.integers(0, 256, 3)] if rng.random() < 0.5 else [123, 117, 104]
+        covered = angle == 0 and min(width, height) * scale >= side
+        canvas = np.zeros((side, side, 3), np.uint8) if covered else self._canvas(side, rng)
         square = cv2.warpAffine(
-            source, matrix, (side, side), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT,
-            borderValue=fill,
+            source, matrix, (side, side), dst=canvas, flags=cv2.INTER_LINEAR,
+            borderMode=cv2.BORDER_TRANSPARENT,
         )  # fmt: skip
         boxes = turn_boxes(picture.boxes * scale - np.tile(shift, 2), turn, roundness=0.5)
         ignore = turn_boxes(picture.ignore * scale - np.tile(shift, 2), turn, roundness=0.0)
         points = (picture.landmarks * scale - shift) @ turn[:, :2].T + turn[:, 2]
         out = np.asarray(square, np.uint8)
-        return self._sort_out(out, boxes, points, picture.has_landmarks, labels, ignore, side)
+        return keep_seen(out, boxes, points, picture.has_landmarks, labels, ignore, self.a.smallest)
+
+    def _canvas(self, side: int, rng: np.random.Generator) -> Image:
+        """What lies around a picture that does not fill its square: a colour, or another picture's part
+        without faces, of which more can be learnt."""
+        if self.scenes is not None and rng.random() < self.a.backdrop:
+            return self.scenes.background(side, rng)
+        fill = rng.integers(0, 256, 3, np.uint8) if rng.random() < 0.5 else np.array(GREY, np.uint8)
+        return np.broadcast_to(fill, (side, side, 3)).copy()
 
     def _view(
         self, picture: LabelledPicture, width: int, height: int, side: int, rng: np.random.Generator
@@ -228,69 +250,3 @@ class DetectorDataset(Dataset[tuple[Tensor, ...]]):
         if height > view:
             y = np.clip(y, 0, height - view)
         return scale, float(x), float(y)
-
-    def _sort_out(
-        self,
-        image: Image,
-        boxes: NDArray[np.float64],
-        points: NDArray[np.float64],
-        valid: NDArray[np.bool_],
-        labels: NDArray[np.int64],
-        ignore: NDArray[np.float64],
-        side: int,
-    ) -> _Sample:
-        """Keeps faces whose centre is in view; what is cut off or tiny becomes an ignored region."""
-        clipped = np.clip(boxes, 0, side)
-        sides = np.maximum(clipped[:, 2:] - clipped[:, :2], 0)
-        seen = sides.prod(1) / np.maximum((boxes[:, 2:] - boxes[:, :2]).prod(1), 1e-6)
-        keep = (seen >= 0.6) & (sides.max(1, initial=0) >= self.a.smallest) & (sides.min(1, initial=99) >= 3)
-        doubtful = ~keep & (seen > 0.05)
-        regions = np.concatenate([np.clip(ignore, 0, side), clipped[doubtful]])
-        regions = regions[((regions[:, 2:] - regions[:, :2]) > 0).all(1)]
-        return _Sample(
-            image,
-            clipped[keep].astype(np.float32),
-            points[keep].astype(np.float32),
-            valid[keep] & (seen[keep] > 0.8),
-            labels[keep],
-            regions.astype(np.float32),
-        )
-
-
-def _turn_about(centre: float, degrees: float) -> NDArray[np.float64]:
-    """``(2, 3)`` matrix that turns clockwise as seen about (centre, centre)."""
-    cos, sin = np.cos(np.deg2rad(degrees)), np.sin(np.deg2rad(degrees))
-    turn = np.array([[cos, -sin], [sin, cos]])
-    return np.hstack([turn, centre - turn.sum(1, keepdims=True) * centre])
-
-
-def turn_boxes(
-    boxes: NDArray[np.floating[Any]], turn: NDArray[np.float64], roundness: float
-) -> NDArray[np.float64]:
-    """Boxes about what lay in ``boxes`` ``(N, 4)`` and was moved by ``turn`` ``(2, 3)``, a rotation.
-
-    ``roundness`` says what lay there: 0 a rectangle, 1 an ellipse, and values between are between.
-    Faces are at 0.5, as :func:`~maskgate.alignment.rotate_and_crop` takes them too.
-    """
-    centres = (boxes[:, :2] + boxes[:, 2:]) / 2 @ turn[:, :2].T + turn[:, 2]
-    sides = boxes[:, 2:] - boxes[:, :2]
-    rectangle = sides @ np.abs(turn[:, :2]).T
-    ellipse = np.sqrt(sides**2 @ (turn[:, :2] ** 2).T)
-    halves = (roundness * ellipse + (1 - roundness) * rectangle) / 2
-    return np.concatenate([centres - halves, centres + halves], 1)
-
-
-def _mirror(sample: _Sample) -> _Sample:
-    side = sample.image.shape[1]
-
-    def flip(boxes: NDArray[np.float32]) -> NDArray[np.float32]:
-        out = boxes.copy()
-        out[:, [0, 2]] = side - boxes[:, [2, 0]]
-        return out
-
-    points = sample.landmarks[:, MIRRORED_ORDER].copy()
-    points[..., 0] = side - points[..., 0]
-    image = np.ascontiguousarray(sample.image[:, ::-1])
-    return replace(
-        sample, image=image, boxes=flip(sample.boxes), landmarks=points, ignore=flip(sample.ignore)
-    )

@@ -28,15 +28,16 @@ from maskgate.training.calibration import fit_temperature, fit_threshold
 from maskgate.training.classifier_setup import Places, prepare_faces
 from maskgate.training.classifier_validation import label_figures
 from maskgate.training.crops import UNKNOWN, read_corrections
-from maskgate.training.detector import (
-    DetectorTask,
-    TorchSession,
-    detector_figures,
-    match_picture,
+from maskgate.training.detector import DetectorTask, TorchSession
+from maskgate.training.detector_data import (
+    DetectorAugmentation,
+    DetectorDataset,
+    LabelledPicture,
     read_picture,
 )
-from maskgate.training.detector_data import DetectorAugmentation, DetectorDataset, LabelledPicture
 from maskgate.training.detector_loss import DetectorLoss
+from maskgate.training.detector_pruning import widths_of
+from maskgate.training.detector_validation import detector_figures, match_picture
 from maskgate.training.direct_data import SourcePicture, read_pictures, weights_of, without_duplicates
 from maskgate.training.face_labels import read_face_labels
 from maskgate.training.labelling import TeacherRecipe, export_detector, label_with_own_detector
@@ -187,10 +188,12 @@ def create_network(recipe: Mapping[str, Any], weights: Sequence[Path], seed: int
     """
     _, file = find_start(recipe["start"], recipe.get("starts", {}), weights, "retinaface")
     torch.manual_seed(seed)
-    net = RetinaFace(labels=len(LABELS))
-    if file is not None:
+    state = None if file is None else read_state(file)
+    of_detector = state is not None and "fpn.output1.0.weight" in state
+    net = RetinaFace(labels=len(LABELS), widths=widths_of(state) if state and of_detector else None)
+    if state is not None:
         try:
-            load_published(net, read_state(file), new=(NEW,))
+            load_published(net, state, new=(NEW,))
         except KeyError as error:
             raise DataError(f"{file} is no start for direct mask finding: {error.args[0]}") from error
     return net.cuda() if torch.cuda.is_available() else net

@@ -13,11 +13,12 @@ from pathlib import Path
 import numpy as np
 
 from maskgate.evaluation.coco import read_scenes
+from maskgate.evaluation.wider import Split, read_wider
 from maskgate.images import read_image
 from maskgate.training.crops import FaceCrops, cut_face
 from maskgate.training.detector_data import LabelledPicture
 from maskgate.training.grouping import difference_hash, group_duplicates
-from maskgate.training.labelling import TeacherRecipe, from_photograph, from_scene, from_teacher
+from maskgate.training.labelling import TeacherRecipe, from_photograph, from_scene, from_teacher, from_wider
 from maskgate.training.recipe import Source
 from maskgate.types import LABELS, Faces, Label
 
@@ -56,6 +57,12 @@ def read_pictures(
     """
     pictures = []
     for source in sources:
+        if source.kind == "wider":
+            split: Split = "val" if source.side == "validation" else "train"
+            for annotated in read_wider(root / source.path, split):
+                faces_of = from_wider(annotated, "." in source.bare)
+                pictures.append(SourcePicture(str(annotated.path.relative_to(root)), source, faces_of))
+            continue
         drawn = {s.path: s for s in read_scenes(root / source.path)} if source.kind == "scenes" else {}
         for file in source.files(root):
             name = str(file.relative_to(root))

@@ -15,11 +15,12 @@ from maskgate.detection import create_detector
 from maskgate.detection.boxes import iou
 from maskgate.detection.retinaface import RetinaFaceDetector, RetinaFaceSettings
 from maskgate.errors import DataError
+from maskgate.evaluation.face_pictures import FacePicture
 from maskgate.models.sessions import RuntimeOptions, available_processors
 from maskgate.nets.retinaface import ExportedRetinaFace, RetinaFace, load_published
 from maskgate.training.crops import UNKNOWN, main_face_place
 from maskgate.training.detector_data import LabelledPicture
-from maskgate.training.export import export_onnx
+from maskgate.training.export import Storage, export_onnx
 from maskgate.training.face_labels import FaceLabeller, label_pictures
 from maskgate.training.recipe import Source
 from maskgate.training.teacher import OneLook, Teacher
@@ -33,11 +34,13 @@ EXPORT_AXES = {
 }
 
 
-def export_detector(net: RetinaFace, path: Path, temperature: float = 1.0) -> None:
+def export_detector(
+    net: RetinaFace, path: Path, temperature: float = 1.0, storage: Storage = "float32"
+) -> None:
     """Writes ``net`` as ONNX in the layout of the published files, any batch, height and width; one with
     labels has the output ``labels`` too, the softmax of their scores over ``temperature``."""
     axes = EXPORT_AXES | ({"labels": {0: "batch", 1: "anchors"}} if net.labels else {})
-    export_onnx(ExportedRetinaFace(net, temperature), torch.zeros(1, 3, 64, 96), path, axes)
+    export_onnx(ExportedRetinaFace(net, temperature), torch.zeros(1, 3, 64, 96), path, axes, storage)
 
 
 def load_detector(file: Path, folder: Path, settings: RetinaFaceSettings) -> RetinaFaceDetector:
@@ -142,6 +145,20 @@ def _found(
     return LabelledPicture(
         file, faces.boxes[certain], faces.landmarks[certain], np.ones(int(certain.sum()), np.bool_),
         faces.boxes[doubtful], labels[certain],
+    )  # fmt: skip
+
+
+def from_wider(picture: FacePicture, bare: bool) -> LabelledPicture:
+    """Training labels from annotations in WIDER FACE's manner: landmarks where all five are there, regions to
+    ignore as annotated. Where faces are told to be ``bare``, those are whose annotation does not say that
+    something covers them, and that have landmarks, for something to be drawn on."""
+    keep, known = ~picture.ignore, picture.has_landmarks
+    occluded = picture.attributes.get("occlusion", np.zeros(len(picture), np.int64)) != 0
+    drawable = bare & known & ~occluded
+    labels = np.where((picture.labels == UNKNOWN) & drawable, LABELS.index(Label.NO_MASK), picture.labels)
+    return LabelledPicture(
+        picture.path, picture.boxes[keep], np.nan_to_num(picture.landmarks[keep]), known[keep],
+        picture.boxes[~keep], labels[keep],
     )  # fmt: skip
 
 

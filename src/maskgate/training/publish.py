@@ -44,7 +44,10 @@ class Edition:
 
 _RETINAFACE_INPUT = InputSpec(None, None, "BGR", RetinaFaceSettings().mean)
 
-_OWN_TABLES = ("loop", "svm", "eigenfaces", "cascade", "direct")
+_OWN_FIELDS = (
+    *("backbone", "widths", "frozen", "arithmetic", "boxes", "distil"),
+    *("loop", "svm", "eigenfaces", "cascade", "direct"),
+)
 """Of a recipe, told in the card."""
 
 
@@ -149,7 +152,7 @@ def _publish(
         "pictures": len(json.loads(manifest)),
         "manifest_sha256": hashlib.sha256(manifest).hexdigest(),
         "seed": recipe["seed"],
-        **{name: recipe[name] for name in _OWN_TABLES if name in recipe},
+        **{name: recipe[name] for name in _OWN_FIELDS if name in recipe},
         "commit": edition.commit,
     }
     figures = {"validation": _read(run, "figures.json"), **(edition.tests or {})}

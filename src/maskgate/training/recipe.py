@@ -36,7 +36,7 @@ def read_recipe(path: Path, *, epochs: int | None = None, **changes: Any) -> dic
             raise DataError(f"{path} has no table {form}; see recipes/ for complete recipes")
     if not all(isinstance(source, dict) for source in recipe["source"]):
         raise DataError(f"{path} has a 'source' that is no table; write each as [[source]]")
-    for name in ("teacher", "starts", "occlusion", "distil", "augmentation"):
+    for name in ("teacher", "starts", "occlusion", "distil", "augmentation", "boxes"):
         if name in recipe and not isinstance(recipe[name], dict | str):
             raise DataError(f"{path} has {name!r} as something else than a table; write it as [{name}]")
     kinds = {"seed": int, "start": str, "validation": float}
@@ -138,8 +138,8 @@ class Source:
 
     Attributes:
         path: folder below the data folder.
-        kind: ``scenes`` (COCO boxes), ``photos`` (find the face first) or ``crops`` (a face fills
-            the picture).
+        kind: ``scenes`` (COCO boxes), ``wider`` (WIDER FACE's own layout; of ``side = "validation"`` its
+            validation split), ``photos`` (find the face first) or ``crops`` (a face fills the picture).
         labels: subfolder to label, for classifier training.
         bare: subfolders whose faces wear nothing (``.`` for all), for drawing masks on; without
             ``labels`` all faces in them are examples of it.
@@ -160,8 +160,8 @@ class Source:
     side: str = ""
 
     def __post_init__(self) -> None:
-        if self.kind not in ("scenes", "photos", "crops"):
-            raise DataError(f"source {self.path} has kind {self.kind!r}; use scenes, photos or crops")
+        if self.kind not in ("scenes", "wider", "photos", "crops"):
+            raise DataError(f"source {self.path} has kind {self.kind!r}; use scenes, wider, photos or crops")
         if self.together not in ("", "folder", "source"):
             raise DataError(f"source {self.path} has together = {self.together!r}; use folder or source")
         if self.side not in ("", *SIDES):

@@ -17,19 +17,8 @@ from maskgate.detection import Detector
 from maskgate.detection.borders import clip_faces, take_border_off, with_border
 from maskgate.detection.boxes import area, intersection, iou
 from maskgate.detection.retinaface import RetinaFaceDetector
+from maskgate.detection.views import mirror_faces
 from maskgate.types import Faces, Image
-
-MIRRORED_ORDER = [1, 0, 2, 4, 3]
-"""Landmark order after a mirror: the left eye of the mirrored picture was the right one."""
-
-
-def mirror_faces(faces: Faces, width: int) -> Faces:
-    """The faces as they lie in the picture mirrored left to right; ``width`` in pixels."""
-    boxes = faces.boxes.copy()
-    boxes[:, [0, 2]] = width - faces.boxes[:, [2, 0]]
-    landmarks = faces.landmarks[:, MIRRORED_ORDER].copy()
-    landmarks[..., 0] = width - landmarks[..., 0]
-    return Faces(boxes, faces.scores, landmarks)
 
 
 def fuse(passes: Sequence[Faces], overlap: float = 0.5, agreeing: int = 3) -> Faces:
