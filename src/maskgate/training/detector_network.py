@@ -14,11 +14,16 @@ from maskgate.errors import DataError
 from maskgate.nets.backbones import IMAGENET_DEVIATION
 from maskgate.nets.mobilenet import MobileNetV1
 from maskgate.nets.retinaface import WIDTHS, RetinaFace, Widths, load_published
-from maskgate.training.detector_onnx import Convolution, load_convolutions, read_convolutions, restore_norms
 from maskgate.training.detector_pruning import prune
 from maskgate.training.export import Storage
+from maskgate.training.exported_start import (
+    Convolution,
+    load_convolutions,
+    read_convolutions,
+    restore_norms,
+)
 from maskgate.training.recipe import build
-from maskgate.training.starts import Start, find_start, load_start, read_state
+from maskgate.training.starts import EXPORTED, Start, find_start, load_start, read_state
 
 NEW_PARTS = ("fpn.", "ssh", "BboxHead.", "ClassHead.", "LandmarkHead.")
 """What a backbone's weights do not have: it may learn at a rate of its own (``head_rate``)."""
@@ -72,7 +77,7 @@ def create_network(
         weights: folders that the start is looked for in.
         seed: of what is random.
         inputs: makes batches ``(N, 3, H, W)`` of training pictures; asked where the start is an exported
-            file (:mod:`~maskgate.training.detector_onnx`).
+            file (:mod:`~maskgate.training.exported_start`).
 
     Raises :class:`~maskgate.errors.DataError` where there is no such start, or it is of another network.
     """
@@ -82,7 +87,7 @@ def create_network(
     net = _net(network, start, widths)
     if file is None:
         return net
-    if file.suffix == ".onnx":
+    if file.suffix == EXPORTED:
         convolutions = read_convolutions(file)
         whole = _net(network, start, _exported_widths(convolutions, net) or widths)
         load_convolutions(whole, convolutions, file)
@@ -107,7 +112,7 @@ def _exported_widths(convolutions: Sequence[Convolution], net: RetinaFace) -> Wi
     if len(convolutions) < first + 7:
         return None
     # three laterals, two merges, then the first context module's 5×5 and 3×3 parts
-    pyramid, wide, near = (len(convolutions[first + k][1]) for k in (0, 5, 6))
+    pyramid, wide, near = (len(convolutions[first + k].bias) for k in (0, 5, 6))
     return pyramid, near, wide
 
 
