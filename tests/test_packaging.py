@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import zipfile
@@ -56,3 +57,21 @@ def test_licence_travels_along(wheel: zipfile.ZipFile, metadata: Message) -> Non
     assert metadata["License-Expression"] == "Apache-2.0"
     licences = {n.rsplit("/", 1)[1] for n in wheel.namelist() if ".dist-info/licenses/" in n}
     assert {"LICENSE", "NOTICE"} <= licences
+
+
+def test_recognising_leaves_nothing_in_the_home_and_reports_to_nobody(tmp_path: Path) -> None:
+    """ONNX Runtime would send usage to its maker, and keep an identifier of the machine."""
+    home = tmp_path / "home"
+    home.mkdir()
+    script = (
+        "import os, sys, maskgate; maskgate.MaskGate(threads=1)(sys.argv[1]);"
+        "print(os.environ['ORT_DISABLE_TELEMETRY'])"
+    )
+    environment = {k: v for k, v in os.environ.items() if not k.startswith(("ORT_", "XDG_"))}
+    command = [sys.executable, "-c", script, str(ROOT / "examples" / "astronaut.jpg")]
+    run = subprocess.run(command, env=environment | {"HOME": str(home)}, capture_output=True, text=True)
+    assert (run.returncode, run.stdout.strip()) == (0, "1"), run.stderr
+    assert list(home.rglob("*")) == []
+    chosen = environment | {"HOME": str(home), "ORT_DISABLE_TELEMETRY": "0"}
+    run = subprocess.run(command, env=chosen, capture_output=True, text=True)
+    assert run.stdout.strip() == "0", "whoever wants it can have it"

@@ -1,5 +1,6 @@
 """maskgate: finds faces and says whether a medical mask is worn, worn wrongly, or missing."""
 
+import maskgate._offline  # noqa: F401 - first of all, before the runtime is loaded
 from maskgate.errors import (
     DataError,
     ImageError,
