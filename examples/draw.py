@@ -25,7 +25,7 @@ WEARINGS = {
 
 
 def main() -> None:
-    """Writes ``examples/*.jpg`` and ``docs/images/example.jpg``."""
+    """Writes ``examples/*.jpg``, ``docs/images/example.jpg`` and the example of the service's page."""
     gate = MaskGate()
     astronaut = np.ascontiguousarray(data.astronaut())
     (face,) = gate.detector.detect([astronaut])[0].landmarks
@@ -37,6 +37,8 @@ def main() -> None:
         write_image(HERE / f"{name}.jpg", picture)
     row = np.concatenate([picture[:300, 70:370] for picture in pictures.values()], axis=1)
     write_image(HERE.parent / "docs" / "images" / "example.jpg", draw_verdicts(row, gate(row)))
+    # what the service's page to try it offers to those who have no picture at hand
+    write_image(HERE.parent / "src" / "maskgate" / "server" / "static" / "example.jpg", row)
 
 
 if __name__ == "__main__":

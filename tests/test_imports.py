@@ -46,9 +46,11 @@ ROOMS: dict[str, set[str]] = {
     "studies": CORE | {"drawing", "evaluation", "nets", "training"},
     "events": BASE,
     "streams": CORE | {"drawing", "events"},
+    "server": CORE | {"__init__", "drawing", "serialisation", "events"},
+    "client": BASE | {"images", "events"},
     "cli": CORE
     | {"__init__", "drawing", "serialisation", "evaluation", "training", "studies", "datasets"}
-    | {"streams", "events"},
+    | {"streams", "events", "server"},
     "__main__": {"cli"},
 }
 
@@ -63,6 +65,9 @@ THIRD_PARTIES: dict[str, set[str]] = {
     "studies": INFERENCE | {"matplotlib", "sklearn", "tqdm"},
     "events": {"sqlalchemy", "alembic", "urllib3", "paho"},
     "streams": INFERENCE | {"av", "scipy"},
+    "server": {"fastapi", "h11", "jinja2", "prometheus_client", "pydantic", "python_multipart", "starlette"}
+    | {"uvicorn"},
+    "client": {"httpx", "numpy"},
     "cli": {"numpy", "rich"},
 }
 
@@ -138,6 +143,7 @@ def test_imports_keep_to_the_plan(path: Path) -> None:
         ("evaluation.scenes", "from maskgate.training import runs"),
         ("training.loop", "import sklearn.metrics"),
         ("cli.train", "import torch"),
+        ("server.application", "from maskgate.streams.running import LiveWatch"),
     ],
 )
 def test_what_the_plan_forbids_is_found(module: str, source: str) -> None:
@@ -176,7 +182,7 @@ def loaded_after(code: str) -> set[str]:
 
 
 HEAVY = {"torch", "onnx", "sklearn", "scipy", "skimage", "matplotlib", "pycocotools"}
-HEAVY |= {"sqlalchemy", "paho", "av"}
+HEAVY |= {"sqlalchemy", "paho", "av", "fastapi", "uvicorn", "prometheus_client", "httpx"}
 
 
 def test_importing_maskgate_loads_nothing_heavy() -> None:
@@ -193,7 +199,7 @@ def test_reports_of_studies_load_no_torch(module: str) -> None:
 
 @pytest.mark.parametrize(
     "command",
-    [[], *([name] for name in ("detect", "classify", "watch", "models", "data", "train", "compare")),
+    [[], *([name] for name in ("detect", "classify", "watch", "serve", "models", "data", "train", "compare")),
      ["evaluate", "scenes"], ["evaluate", "faces"], ["models", "import"]],
 )  # fmt: skip
 def test_help_loads_nothing_heavy(command: list[str]) -> None:

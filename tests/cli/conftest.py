@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
+import threading
+import time
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -147,3 +151,36 @@ def spawn() -> Callable[..., subprocess.Popen[str]]:
         return subprocess.Popen(command, text=True, **streams)
 
     return start
+
+
+@pytest.fixture
+def send_pictures() -> Iterator[Callable[[bytes], str]]:
+    """Starts a camera that sends a JPEG for half a minute, as Motion JPEG; gives its address, in which there
+    are a user, a password and a token."""
+    servers = []
+
+    def start(jpeg: bytes) -> str:
+        class Handler(BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                self.send_response(200)
+                self.send_header("Content-Type", "multipart/x-mixed-replace; boundary=next")
+                self.end_headers()
+                with contextlib.suppress(OSError):
+                    for _ in range(600):
+                        head = f"--next\r\nContent-Type: image/jpeg\r\nContent-Length: {len(jpeg)}\r\n\r\n"
+                        self.wfile.write(head.encode() + jpeg + b"\r\n")
+                        time.sleep(0.05)
+
+            def log_message(self, *_: object) -> None:
+                pass
+
+        server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        server.daemon_threads = True
+        servers.append(server)
+        threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
+        return f"http://guard:s3cret@127.0.0.1:{server.server_address[1]}/video?token=t0ken"
+
+    yield start
+    for server in servers:
+        server.shutdown()
+        server.server_close()

@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import resource
 import signal
 import subprocess
 import sys
-import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from fractions import Fraction
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from maskgate.images import write_image
+from maskgate.images import encode_image, write_image
 
 av = pytest.importorskip("av")
 pytest.importorskip("sqlalchemy")
@@ -285,32 +282,9 @@ def test_a_full_disk(scene: Path) -> None:
 
 class TestLive:
     @pytest.fixture
-    def camera(self, scene: Path) -> Iterator[str]:
-        """An address that sends a bare face for ever, as Motion JPEG; user and password are in it."""
-        write_image(Path("face.jpg"), draw((10, 20, RED)))
-        jpeg = Path("face.jpg").read_bytes()
-        Path("face.jpg").unlink()
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_GET(self) -> None:
-                self.send_response(200)
-                self.send_header("Content-Type", "multipart/x-mixed-replace; boundary=next")
-                self.end_headers()
-                with contextlib.suppress(OSError):
-                    for _ in range(600):
-                        head = f"--next\r\nContent-Type: image/jpeg\r\nContent-Length: {len(jpeg)}\r\n\r\n"
-                        self.wfile.write(head.encode() + jpeg + b"\r\n")
-                        time.sleep(0.05)
-
-            def log_message(self, *_: object) -> None:
-                pass
-
-        server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        server.daemon_threads = True
-        threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
-        yield f"http://guard:s3cret@127.0.0.1:{server.server_address[1]}/video?token=t0ken"
-        server.shutdown()
-        server.server_close()
+    def camera(self, scene: Path, send_pictures: Callable[[bytes], str]) -> str:
+        """An address that sends a bare face for ever; user and password are in it."""
+        return send_pictures(bytes(encode_image(draw((10, 20, RED)), "JPEG")))
 
     @pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
     def test_a_signal_ends_it_cleanly(

@@ -16,7 +16,7 @@ from maskgate.errors import InputError, StoreError
 from maskgate.events import Event, EventType
 from maskgate.events.credentials import Address
 from maskgate.events.ids import id_of
-from maskgate.events.queries import Cursor, Filter
+from maskgate.events.queries import Arrival, Cursor, Filter
 from maskgate.events.store import Store
 from maskgate.types import Label
 
@@ -165,6 +165,43 @@ def test_statistics_are_the_events_counted(store: Store, seconds: int) -> None:
     assert sum(c.count for c in store.statistics(Filter(cameras=frozenset({"door"})), seconds)) == sum(
         e.camera == "door" for e in events
     )
+
+
+def test_one_event_is_judged_as_the_database_judges(store: Store) -> None:
+    events = varied(80)
+    store.append(events)
+    for wanted, _ in FILTERS.values():
+        found = all_pages(store, wanted, limit=1000, newest_first=False)
+        assert [event for event in in_order(events) if wanted.matches(event)] == found
+    assert all(Filter().matches(event) for event in events)
+
+
+def test_events_are_given_in_the_order_in_which_they_came(store: Store) -> None:
+    old, new = varied(10), varied(10, seed=1)
+    assert store.arrival() is None
+    assert store.arrived(Arrival(0, "")) == []
+    store.append(old)
+    time.sleep(0.02)
+    between = store.arrival()
+    assert between is not None
+    assert between.id == max(event.id for event in old)
+    store.append(new)
+    rows = store.arrived(Arrival(0, ""))
+    ids = [event.id for _, event in rows]
+    assert ids == sorted(e.id for e in old) + sorted(e.id for e in new)
+    assert [arrival.id for arrival, _ in rows] == ids
+    assert [arrival for arrival, _ in rows] == sorted(arrival for arrival, _ in rows)
+    assert {event for _, event in store.arrived(between)} == set(new)
+    assert store.arrival(ids[3]) == rows[3][0]
+    assert store.arrival("nothing") is None
+    # page by page, and filtered
+    found, place = [], Arrival(0, "")
+    while page := store.arrived(place, limit=3):
+        found += page
+        place = page[-1][0]
+    assert found == rows
+    some = store.arrived(rows[4][0], Filter(cameras=frozenset({"door"})), limit=1000)
+    assert some == [row for row in rows[5:] if row[1].camera == "door"]
 
 
 def test_short_intervals_are_refused(store: Store) -> None:

@@ -10,7 +10,19 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 from maskgate import MaskGateError, __version__
-from maskgate.cli import compare, data, evaluate, export, models, outbox, pictures, study, train, watch
+from maskgate.cli import (
+    compare,
+    data,
+    evaluate,
+    export,
+    models,
+    outbox,
+    pictures,
+    serve,
+    study,
+    train,
+    watch,
+)
 from maskgate.cli.tables import printable
 
 DONE, SOME_FAILED, WRONG_CALL = 0, 1, 2
@@ -62,7 +74,7 @@ def create_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"maskgate {__version__}")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
-    for module in (pictures, watch, outbox, evaluate, models, data, train, export, study, compare):
+    for module in (pictures, watch, serve, outbox, evaluate, models, data, train, export, study, compare):
         module.add_commands(commands)
     return parser
 

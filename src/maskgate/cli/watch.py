@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import argparse
 import math
-from collections.abc import Sequence
-from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,16 +14,13 @@ from maskgate.cli.options import (
     add_command,
     add_format_option,
     add_model_options,
-    existing_file,
     needing_extra,
 )
+from maskgate.cli.watch_options import add_camera_options, add_rules_option, add_track_option, choose_sources
 from maskgate.errors import InputError
 
 if TYPE_CHECKING:
     from maskgate.streams.rule_file import RuleFile
-    from maskgate.streams.sources import Source
-
-TRACK_SCORE = 0.7
 
 
 def add_commands(commands: Commands) -> None:
@@ -53,12 +48,7 @@ def add_commands(commands: Commands) -> None:
         help="write the events there instead of to standard output; those of cameras are added to what is "
         "in it",
     )
-    watch.add_argument(
-        "--rules",
-        metavar="FILE",
-        type=existing_file,
-        help="cameras, zones, schedules, rules, store and sinks, in TOML (docs/watch.md)",
-    )
+    add_rules_option(watch)
     watch.add_argument(
         "--save",
         metavar="OUT.mp4",
@@ -80,29 +70,12 @@ def add_commands(commands: Commands) -> None:
         help="pictures a second in a folder (default: 25)",
     )
     live = watch.add_argument_group("cameras")
-    live.add_argument(
-        "--rate",
-        metavar="FLOAT",
-        type=float,
-        help="most frames a second that are looked at, of each camera on the command line (default: 10)",
-    )
-    live.add_argument(
-        "--transport",
-        choices=("tcp", "udp"),
-        default="tcp",
-        help="what carries the pictures of RTSP cameras on the command line (default: tcp)",
-    )
+    add_camera_options(live)
     live.add_argument(
         "--seconds", metavar="FLOAT", type=_seconds, help="stop after so long (default: when told to)"
     )
     add_model_options(watch)
-    watch.add_argument(
-        "--track-score",
-        metavar="FLOAT",
-        type=float,
-        default=TRACK_SCORE,
-        help=f"detector score from which a face begins to be followed (default: {TRACK_SCORE})",
-    )
+    add_track_option(watch)
     watch.set_defaults(run=_run)
 
 
@@ -110,7 +83,7 @@ def _run(arguments: argparse.Namespace) -> int:
     with needing_extra("watching", lambda _: "watch"):
         from maskgate.cli.watch_run import run_live, run_recordings
         from maskgate.streams.rule_file import RuleFile
-    chosen, file = _choose(arguments)
+    chosen, file = choose_sources(arguments)
     live = chosen[0].kind.live
     if any(source.kind.live is not live for source in chosen):
         raise InputError(
@@ -128,38 +101,6 @@ def _run(arguments: argparse.Namespace) -> int:
     if arguments.seconds is not None:
         raise InputError("--seconds is for cameras; a recording is read whole")
     return run_recordings(arguments, chosen, rules)
-
-
-def _choose(arguments: argparse.Namespace) -> tuple[Sequence[Source], RuleFile | None]:
-    """What is to be watched, and what the rule file says."""
-    from maskgate.streams.rule_file import read_rule_file
-    from maskgate.streams.sources import name_apart
-
-    words: list[str] = arguments.sources
-    given = [_source(word, arguments) for word in words]
-    file = None
-    if arguments.rules is not None:
-        # a word that turns out to be a camera of the file lends its name to nothing else
-        names = [source.name for source in name_apart(given)]
-        file = read_rule_file(arguments.rules, names)
-    cameras = {camera.name: camera for camera in file.cameras} if file else {}
-    if not words:
-        if not cameras:
-            raise InputError("there is nothing to watch; name a source, or a rule file with cameras")
-        return list(cameras.values()), file
-    named = [cameras.get(word, source) for word, source in zip(words, given, strict=True)]
-    if len({source.address for source in named}) < len(named):
-        raise InputError("a source is named twice; name each once")
-    return name_apart(named), file
-
-
-def _source(word: str, arguments: argparse.Namespace) -> Source:
-    from maskgate.streams.sources import SourceKind, parse_source
-
-    source = parse_source(word, transport=arguments.transport)
-    rate = arguments.rate if source.kind.live else arguments.picture_rate
-    usable = rate is not None and source.kind is not SourceKind.VIDEO
-    return replace(source, rate=rate) if usable else source
 
 
 def _check_counts_only(arguments: argparse.Namespace, rules: RuleFile) -> None:

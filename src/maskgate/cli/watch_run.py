@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import logging
 import signal
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -11,10 +10,12 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from types import FrameType
 
+from maskgate.cli.messages import messages as _messages
+from maskgate.cli.messages import say as _say
 from maskgate.cli.options import create_gate
 from maskgate.cli.output import choose_format, open_output
 from maskgate.cli.progress import progress_bar
-from maskgate.cli.tables import printable
+from maskgate.cli.watch_options import tracking_settings
 from maskgate.cli.watch_output import EventPrinter, FileAppender, LinePrinter, NoPrinter, RowPrinter
 from maskgate.drawing import draw_verdicts
 from maskgate.errors import InputError, SourceError
@@ -25,7 +26,6 @@ from maskgate.streams.running import LiveWatch, Observation, watch_recordings
 from maskgate.streams.saving import VideoWriter
 from maskgate.streams.snapshots import Snapshots
 from maskgate.streams.sources import Source
-from maskgate.streams.tracking import TrackingSettings
 
 _TERMINATED = 128 + signal.SIGTERM
 
@@ -40,7 +40,7 @@ def run_recordings(arguments: argparse.Namespace, sources: Sequence[Source], fil
             failed = True
             _say(str(error))
     gate = create_gate(arguments)
-    tracking = _tracking(arguments)
+    tracking = tracking_settings(arguments)
     lines = choose_format(arguments.format, arguments.output) == "jsonl"
     total = sum(recording.frames for recording in recordings)
     with _messages(), _signals() as signals, ExitStack() as stack:
@@ -66,7 +66,7 @@ def run_live(arguments: argparse.Namespace, sources: Sequence[Source], file: Rul
     """Watches cameras until told to stop; the exit status."""
     gate = create_gate(arguments)
     watch = LiveWatch(
-        sources, gate.batch, file.rules, tracking=_tracking(arguments), seconds=arguments.seconds
+        sources, gate.batch, file.rules, tracking=tracking_settings(arguments), seconds=arguments.seconds
     )
     silent = {source.name for source in sources}
     # a terminal that is closed ends what runs in it; a service is told of rotated files so
@@ -91,7 +91,7 @@ def run_live(arguments: argparse.Namespace, sources: Sequence[Source], file: Rul
     return signals.status or int(bool(silent) or audience.failed)
 
 
-class _Audience:
+class Audience:
     """All that hears of observations: store and sinks first, as what they have is safe."""
 
     def __init__(
@@ -160,7 +160,7 @@ class _Audience:
 @contextmanager
 def _audience(
     arguments: argparse.Namespace, sources: Sequence[Source], file: RuleFile, printer: EventPrinter
-) -> Iterator[_Audience]:
+) -> Iterator[Audience]:
     with ExitStack() as stack:
         if file.events is not None and file.events.store.keep == "counts":
             printer = NoPrinter()
@@ -172,7 +172,7 @@ def _audience(
                 path: Path = arguments.save
                 path = path.with_stem(f"{path.stem}-{number}") if len(sources) > 1 else path
                 writers[source.name] = stack.enter_context(VideoWriter(path))
-        yield _Audience(printer, recorder, writers, snapshots, live=sources[0].kind.live)
+        yield Audience(printer, recorder, writers, snapshots, live=sources[0].kind.live)
 
 
 @contextmanager
@@ -187,13 +187,6 @@ def _live_printer(arguments: argparse.Namespace) -> Iterator[EventPrinter]:
         raise InputError("a table of a camera's events goes to a terminal; leave --output or --format out")
     with FileAppender(output, _say) as appender:
         yield appender
-
-
-def _tracking(arguments: argparse.Namespace) -> TrackingSettings:
-    first: float = arguments.track_score
-    if not 0 < first < 1:
-        raise InputError(f"track-score is {first}; give a value between 0 and 1")
-    return TrackingSettings(high=min(TrackingSettings.high, first), first=first)
 
 
 class _Signals:
@@ -253,29 +246,3 @@ def _signals(react: Callable[[], None] = lambda: None, *, rotates: bool = False)
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-
-
-@contextmanager
-def _messages() -> Iterator[None]:
-    """Shows what the package logs, in the manner of the command line."""
-    handler = _Handler()
-    logger = logging.getLogger("maskgate")
-    streams = logging.getLogger("maskgate.streams")
-    level = streams.level
-    logger.addHandler(handler)
-    streams.setLevel(logging.INFO)
-    try:
-        yield
-    finally:
-        streams.setLevel(level)
-        logger.removeHandler(handler)
-
-
-class _Handler(logging.Handler):
-    def emit(self, record: logging.LogRecord) -> None:
-        _say(record.getMessage())
-
-
-def _say(sentence: str) -> None:
-    sys.stderr.write(f"maskgate: {printable(sentence)}\n")
-    sys.stderr.flush()

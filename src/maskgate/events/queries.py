@@ -57,9 +57,35 @@ class Filter:
         if self.violation is not None:
             yield column["violation"].is_(self.violation)
 
+    def matches(self, event: Event) -> bool:
+        """Whether ``event`` is one of them: what :meth:`conditions` ask a database, asked of one event."""
+        return (
+            (self.since is None or event.milliseconds >= milliseconds_of(self.since))
+            and (self.until is None or event.milliseconds < milliseconds_of(self.until))
+            and (not self.cameras or event.camera in self.cameras)
+            and (not self.types or event.type in self.types)
+            and (not self.labels or event.label in self.labels)
+            and (not self.zones or event.zone in self.zones)
+            and (self.track is None or event.track == self.track)
+            and (self.violation is None or event.violation is self.violation)
+        )
+
 
 EVERYTHING = Filter()
 """Leaves no event out."""
+
+
+@dataclass(frozen=True, order=True)
+class Arrival:
+    """When an event came into the store, which may be long after it happened.
+
+    Attributes:
+        kept_ms: milliseconds since 1970, by the clock of whoever put it there.
+        id: of the event.
+    """
+
+    kept_ms: int
+    id: str
 
 
 @dataclass(frozen=True)

@@ -7,14 +7,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, Self
 
-from sqlalchemy import Engine, Row, Select, Table, delete, func, select
+from sqlalchemy import Engine, Row, Select, Table, and_, delete, func, or_, select
 from sqlalchemy.dialects import postgresql, sqlite
 
 from maskgate.errors import InputError
 from maskgate.events.credentials import Address
 from maskgate.events.database import open_database, reading, upgrade, writing
 from maskgate.events.database.layout import counts, events
-from maskgate.events.queries import EVERYTHING, CameraState, Count, Cursor, Filter, Page
+from maskgate.events.queries import EVERYTHING, Arrival, CameraState, Count, Cursor, Filter, Page
 from maskgate.events.times import milliseconds_of, time_at
 from maskgate.events.types import Event, EventType
 from maskgate.types import Label
@@ -67,6 +67,31 @@ class Store:
         with reading(self._engine) as connection:
             row = connection.execute(select(events).where(events.c.id == id)).one_or_none()
         return None if row is None else _from_row(row)
+
+    def arrival(self, id: str | None = None) -> Arrival | None:
+        """When the event of that id came, or, for None, the one that came last; None where there is none."""
+        query = select(events.c.kept_ms, events.c.id)
+        if id is None:
+            query = query.order_by(events.c.kept_ms.desc(), events.c.id.desc()).limit(1)
+        else:
+            query = query.where(events.c.id == id)
+        with reading(self._engine) as connection:
+            row = connection.execute(query).one_or_none()
+        return None if row is None else Arrival(row.kept_ms, row.id)
+
+    def arrived(
+        self, after: Arrival, wanted: Filter = EVERYTHING, *, limit: int = MOST_A_PAGE
+    ) -> list[tuple[Arrival, Event]]:
+        """Events in the order in which they came, those after ``after``.
+
+        Of several writers, one may still come to be seen whose arrival lies before others' that were seen.
+        """
+        place = (events.c.kept_ms, events.c.id)
+        later = or_(place[0] > after.kept_ms, and_(place[0] == after.kept_ms, place[1] > after.id))
+        query = select(events).where(later, *wanted.conditions(events, "time_ms"))
+        with reading(self._engine) as connection:
+            rows = connection.execute(query.order_by(*place).limit(limit)).all()
+        return [(Arrival(row.kept_ms, row.id), _from_row(row)) for row in rows]
 
     def page(
         self,

@@ -31,6 +31,11 @@ _LONGEST_NAME = 200
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,63}")
 
 
+def is_id(text: str) -> bool:
+    """Whether ``text`` can be an event's id: up to 64 letters, digits, ``.``, ``_``, ``:`` and ``-``."""
+    return _ID.fullmatch(text) is not None
+
+
 class EventType(StrEnum):
     """What happened."""
 
@@ -87,7 +92,7 @@ class Event:
         self._set("type", _one_of(EventType, "type", self.type))
         if self.schema != SCHEMA or isinstance(self.schema, bool):
             raise _wrong("schema", self.schema, f"{SCHEMA}, the version that this maskgate knows")
-        if not isinstance(self.id, str) or not _ID.fullmatch(self.id):
+        if not isinstance(self.id, str) or not is_id(self.id):
             raise _wrong("id", self.id, "up to 64 letters, digits, '.', '_', ':' and '-'")
         self._set("time", _utc(self.time))
         _check_name("camera", self.camera)

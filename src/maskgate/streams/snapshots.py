@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from maskgate.drawing import blur_faces
 from maskgate.errors import InputError
+from maskgate.events.snapshot_files import SUFFIX, snapshot_path
 from maskgate.events.types import Event
 from maskgate.files import write_atomic
 from maskgate.images import encode_image
@@ -24,7 +25,6 @@ Shown = Literal["scene", "face"]
 
 SHOWN: Final[tuple[str, ...]] = get_args(Shown)
 
-_SUFFIX: Final = ".maskgate.jpg"
 _CLEAN_SECONDS: Final = 60.0
 _CELLS: Final = 24
 
@@ -94,7 +94,7 @@ class Snapshots:
             shown = blur_faces(image, faces)
         else:
             shown = show_face_only(image, np.array(event.box))
-        path = self._settings.folder / f"{event.id}{_SUFFIX}"
+        path = snapshot_path(self._settings.folder, event.id)
         write_atomic(path, encode_image(shown, "JPEG"), folders=False, mode=0o600)
         return path
 
@@ -111,7 +111,7 @@ class Snapshots:
         oldest = now - 3600 * self._settings.keep_hours
         folder = self._settings.folder
         # what a kill has left half-written, too
-        for path in (*folder.glob(f"*{_SUFFIX}"), *folder.glob(f".*{_SUFFIX}.*.tmp")):
+        for path in (*folder.glob(f"*{SUFFIX}"), *folder.glob(f".*{SUFFIX}.*.tmp")):
             try:
                 if path.lstat().st_mtime < oldest:
                     path.unlink()
