@@ -91,8 +91,11 @@ def find_start(
 
 
 def _own_start(start: Start, file: Path) -> Start:
-    exported = file.suffix == EXPORTED
-    return replace(start, stride=stride_of_export(file) if exported else _stride_of_run(file.parent))
+    if file.suffix != EXPORTED:
+        return replace(start, stride=_stride_of_run(file.parent))
+    with contextlib.suppress(DataError):  # it may be a teacher's; whoever loads it as a start is told why not
+        return replace(start, stride=stride_of_export(file))
+    return start
 
 
 def _stride_of_run(folder: Path) -> str:

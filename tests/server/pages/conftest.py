@@ -81,9 +81,12 @@ def _browser_program() -> str | None:
     return next(filter(None, map(shutil.which, BROWSERS)), None)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
-    """A headless Chromium whose camera sees the astronaut."""
+    """A headless Chromium whose camera sees the astronaut.
+
+    It ends with its module: until then its event loop runs in this thread, where other tests want their own.
+    """
     playwright = pytest.importorskip("playwright.sync_api")
     program = _browser_program()
     if program is None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import sqlite3
+import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -71,7 +73,21 @@ def _open_sqlite(path: Path, durable: bool) -> Engine:
 def _prepare_sqlite(connection: Any, pragmas: Iterable[str]) -> None:
     connection.isolation_level = None  # transactions begin where we say, see _begin_sqlite
     for pragma in pragmas:
-        connection.execute(f"PRAGMA {pragma}")
+        _execute_patiently(connection, f"PRAGMA {pragma}")
+
+
+def _execute_patiently(connection: Any, statement: str) -> None:
+    """Tries again while another process is just changing the journal: SQLite then says at once that the
+    file is locked, whatever its timeout."""
+    deadline = time.monotonic() + _BUSY_SECONDS
+    while True:
+        try:
+            connection.execute(statement)
+            return
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() > deadline:
+                raise
+        time.sleep(0.02)
 
 
 def _begin_sqlite(connection: Connection) -> None:
