@@ -108,6 +108,33 @@ def test_processes_may_migrate_at_once(address: Address) -> None:
         assert (process.communicate()[1], process.returncode) == ("", 0)
 
 
+OPENING = """
+import sys
+from maskgate.events.credentials import Address
+from maskgate.events.database.engine import open_database, writing
+for line in sys.stdin:
+    with writing(open_database(Address("sqlite:///" + line.strip()))):
+        pass
+    print("done", flush=True)
+"""
+
+
+def test_processes_may_make_an_sqlite_file_at_once(tmp_path: Path) -> None:
+    """SQLite does not wait by itself while another one changes a new file's journal."""
+    command = [sys.executable, "-c", OPENING]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+    processes = [subprocess.Popen(command, **pipes) for _ in range(4)]  # type: ignore[call-overload]
+    answers = []
+    for number in range(25):
+        for process in processes:
+            process.stdin.write(f"{tmp_path}/{number}.db\n")
+            process.stdin.flush()
+        answers.append({process.stdout.readline() for process in processes})
+    for process in processes:
+        process.communicate(timeout=20)
+    assert answers == [{"done\n"}] * 25
+
+
 def test_a_database_of_a_newer_version_is_refused(engine: Any) -> None:
     upgrade(engine, "store")
     with writing(engine) as connection:
