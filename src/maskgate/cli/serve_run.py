@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING
 
 from maskgate.cli.messages import messages, say
 from maskgate.cli.options import create_gate, needing_extra
+from maskgate.models.sessions import available_processors
 from maskgate.server.application import create_application
+from maskgate.server.engine import LOOKERS
 from maskgate.server.memory import give_large_blocks_back
 from maskgate.server.running import Server, address_of, check_certificate, open_socket
 from maskgate.server.settings import ServerSettings, is_loopback
@@ -38,6 +40,10 @@ def run(
                 from maskgate.cli.serve_watch import open_watch
             watch = stack.enter_context(open_watch(arguments, sources, rules))
         bound = stack.enter_context(open_socket(settings))
+        if arguments.threads is None:
+            # several pictures at once, a part of the processors each: in all that is faster than one after
+            # the other with all of them
+            arguments.threads = max(1, available_processors() // (arguments.lookers or LOOKERS))
         application = create_application(settings, gate=create_gate(arguments), watch=watch)
         address = address_of(settings, bound)
 

@@ -33,7 +33,9 @@ def open_socket(settings: ServerSettings) -> socket.socket:
         raise InputError(f"it cannot listen on {place}: {error.strerror}; give another --host") from None
     # a name may have an address of each version of IP; version 4 is what people type
     family, _, _, _, address = min(found, key=lambda one: one[0] != socket.AF_INET)
-    bound = socket.socket(family, socket.SOCK_STREAM)
+    # with the protocol named, asyncio sends small pieces at once on every connection; else an answer's second
+    # piece waits 40 ms for the client's system to acknowledge the first one
+    bound = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     try:
         bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         bound.bind(address)
