@@ -46,6 +46,8 @@ def test_a_token_opens_the_page_that_was_wanted(
 
     # this token may not have pictures looked at
     page.get_by_role("link", name="Try it").click()
+    expect(page.get_by_role("heading", name="Is the mask on?")).to_be_visible()
+    page.wait_for_load_state("load")  # its scripts are at work by then
     page.get_by_role("button", name="Try an example").click()
     expect(page.get_by_role("alert")).to_contain_text("Your access token may not do this")
 
@@ -63,6 +65,7 @@ def test_a_session_that_has_ended_leads_back_to_the_way_in(
     page.get_by_role("button", name="Sign in").click()
     expect(page.get_by_role("heading", name="Is the mask on?")).to_be_visible()
     assert page.url == f"{locked.url}/"  # and nowhere else
+    page.wait_for_load_state("load")
     page.context.clear_cookies()
     page.get_by_role("button", name="Try an example").click()
     expect(page.get_by_role("heading", name="Sign in")).to_be_visible()
