@@ -10,8 +10,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from types import FrameType
 
-from maskgate.cli.messages import messages as _messages
-from maskgate.cli.messages import say as _say
+from maskgate.cli.messages import messages, say
 from maskgate.cli.options import create_gate
 from maskgate.cli.output import choose_format, open_output
 from maskgate.cli.progress import progress_bar
@@ -38,12 +37,12 @@ def run_recordings(arguments: argparse.Namespace, sources: Sequence[Source], fil
             recordings.append(Recording(source, arguments.start))
         except (SourceError, InputError) as error:
             failed = True
-            _say(str(error))
+            say(str(error))
     gate = create_gate(arguments)
     tracking = tracking_settings(arguments)
     lines = choose_format(arguments.format, arguments.output) == "jsonl"
     total = sum(recording.frames for recording in recordings)
-    with _messages(), _signals() as signals, ExitStack() as stack:
+    with messages(), _signals() as signals, ExitStack() as stack:
         stream = stack.enter_context(open_output(arguments.output))
         printer: EventPrinter = LinePrinter(stream) if lines else RowPrinter(stream)
         audience = stack.enter_context(_audience(arguments, sources, file, printer))
@@ -54,7 +53,7 @@ def run_recordings(arguments: argparse.Namespace, sources: Sequence[Source], fil
         for observation in watch_recordings(recordings, gate.batch, file.rules, tracking=tracking):
             if observation.failure is not None:
                 failed = True
-                _say(observation.failure)
+                say(observation.failure)
             audience.take(observation)
             done += observation.frame is not None
             show(done)
@@ -71,7 +70,7 @@ def run_live(arguments: argparse.Namespace, sources: Sequence[Source], file: Rul
     silent = {source.name for source in sources}
     # a terminal that is closed ends what runs in it; a service is told of rotated files so
     rotates = file.events is not None and not (sys.stdin is not None and sys.stdin.isatty())
-    with _messages(), _signals(watch.stop, rotates=rotates) as signals:
+    with messages(), _signals(watch.stop, rotates=rotates) as signals:
         with ExitStack() as stack:
             printer = stack.enter_context(_live_printer(arguments))
             audience = stack.enter_context(_audience(arguments, sources, file, printer))
@@ -82,7 +81,7 @@ def run_live(arguments: argparse.Namespace, sources: Sequence[Source], file: Rul
                 if signals.hung_up():
                     audience.reopen()
         for name, counts in watch.counts.items():
-            _say(
+            say(
                 f"{name}: {counts.received} pictures received, {counts.skipped} skipped as the machine was "
                 f"busy, {counts.passed} passed over for the rate, opened {counts.opened} times"
             )
@@ -136,7 +135,7 @@ class Audience:
             self._snapshots_fail = False
         except OSError as error:  # events are worth more than pictures
             if not self._snapshots_fail:
-                _say(f"a snapshot cannot be kept: {error.strerror}")
+                say(f"a snapshot cannot be kept: {error.strerror}")
             self._snapshots_fail = True
 
     def _draw(self, observation: Observation) -> None:
@@ -154,7 +153,7 @@ class Audience:
             self.failed = True
             writer.abandon()
             del self._writers[name]
-            _say(f"the video of {name} is given up: {error.strerror}")
+            say(f"the video of {name} is given up: {error.strerror}")
 
 
 @contextmanager
@@ -185,7 +184,7 @@ def _live_printer(arguments: argparse.Namespace) -> Iterator[EventPrinter]:
         return
     if not lines:
         raise InputError("a table of a camera's events goes to a terminal; leave --output or --format out")
-    with FileAppender(output, _say) as appender:
+    with FileAppender(output, say) as appender:
         yield appender
 
 
@@ -242,7 +241,7 @@ def _signals(react: Callable[[], None] = lambda: None, *, rotates: bool = False)
     try:
         yield signals
     except _Terminated:
-        _say("stopped")
+        say("stopped")
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)

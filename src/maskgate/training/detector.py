@@ -19,12 +19,13 @@ from maskgate.detection.retinaface import RetinaFaceDetector, RetinaFaceSettings
 from maskgate.files import write_json
 from maskgate.nets.retinaface import ExportedRetinaFace, RetinaFace
 from maskgate.training.classifier_setup import Places
-from maskgate.training.detector_data import DetectorDataset, LabelledPicture, read_picture
+from maskgate.training.detector_data import LabelledPicture, read_picture
 from maskgate.training.detector_distil import DetectorDistillation, DetectorTeachers
 from maskgate.training.detector_loss import DetectorLoss
 from maskgate.training.detector_network import NEW_PARTS, DetectorNetwork, create_network
 from maskgate.training.detector_sources import prepare_pictures
 from maskgate.training.detector_validation import DrawnPicture, detector_figures
+from maskgate.training.exported_start import input_batches
 from maskgate.training.labelling import export_detector
 from maskgate.training.loop import EpochDataset, LoopSettings, train
 from maskgate.training.processes import first_ahead, joined_processes
@@ -32,6 +33,9 @@ from maskgate.training.quantisation import quantise
 from maskgate.training.recipe import build
 from maskgate.training.runs import RunFolder
 from maskgate.training.starts import find_start
+
+STATISTICS = 64
+"""Training samples that give an exported start its normalisations back."""
 
 
 class DetectorTask:
@@ -147,7 +151,13 @@ def train_detector(
             style = {} if data.style is None else {"box_style": data.style.offsets.round(4).tolist()}
             write_json(output / "pictures.json", {"sources": data.counts, **style})
         dataset = data.dataset(samples, seed)
-        net = create_network(network, starts, places.weights, seed, lambda: _inputs(dataset))
+        net = create_network(
+            network,
+            starts,
+            places.weights,
+            seed,
+            lambda: input_batches((dataset[i][0] for i in range(STATISTICS)), 8),
+        )
         task = DetectorTask(
             net.to(processes.device), dataset, data.validation,
             RetinaFaceSettings(anchors=data.augmentation.anchors), drawn=data.drawn, teachers=teachers,
@@ -157,11 +167,6 @@ def train_detector(
         assert isinstance(trained, RetinaFace)
         if processes.first:
             _export(trained.cpu(), network, task, data.learnt, output)
-
-
-def _inputs(dataset: DetectorDataset, batches: int = 8, batch: int = 8) -> list[Tensor]:
-    """The first samples, to take statistics from."""
-    return [torch.stack([dataset[i * batch + k][0] for k in range(batch)]) for i in range(batches)]
 
 
 def _export(
