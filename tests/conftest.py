@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import time
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +14,9 @@ import numpy as np
 import pytest
 from skimage import data
 
+from maskgate.events import Event, EventType
 from maskgate.models import DEFAULT_DETECTOR, InputSpec, ModelCard, find_card, write_card
+from maskgate.types import Label
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 
@@ -146,3 +151,39 @@ def write_wider(tmp_path: Path) -> Callable[..., Path]:
         return folder
 
     return write
+
+
+START = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+@pytest.fixture
+def track_event() -> Callable[..., Event]:
+    """Events of faces, a second apart, without a mask; fields can be given."""
+    numbers = count()
+
+    def make(**fields: Any) -> Event:
+        number = next(numbers)
+        given: dict[str, Any] = {
+            "type": EventType.TRACK_CONFIRMED, "time": START + timedelta(seconds=number), "camera": "door",
+            "track": str(number), "label": Label.NO_MASK, "confidence": 0.9375, "votes": 7,
+            "box": (1.5, 2, 30, 40),
+        }  # fmt: skip
+        return Event.of_track(**(given | fields))
+
+    return make
+
+
+def eventually(condition: Callable[[], Any], seconds: float = 10.0) -> Any:
+    """Waits until ``condition`` gives something true, and gives that."""
+    end = time.monotonic() + seconds
+    while True:
+        value = condition()
+        if value:
+            return value
+        assert time.monotonic() < end, "it has not come true in time"
+        time.sleep(0.02)
+
+
+@pytest.fixture(name="eventually", scope="session")
+def _eventually() -> Callable[..., Any]:
+    return eventually

@@ -9,22 +9,14 @@ import socket
 import subprocess
 import tempfile
 import threading
-import time
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from itertools import count
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from maskgate.events import Event, EventType
 from maskgate.events.credentials import Address
-from maskgate.types import Label
-
-START = datetime(2026, 1, 1, tzinfo=UTC)
-
 
 _MEMORY = Path("/dev/shm")
 
@@ -41,39 +33,6 @@ def tmp_path() -> Iterator[Path]:
     folder = Path(tempfile.mkdtemp(prefix="maskgate-", dir=_quick_folder()))
     yield folder
     shutil.rmtree(folder, ignore_errors=True)
-
-
-@pytest.fixture
-def track_event() -> Callable[..., Event]:
-    """Events of faces, a second apart, without a mask; fields can be given."""
-    numbers = count()
-
-    def make(**fields: Any) -> Event:
-        number = next(numbers)
-        given: dict[str, Any] = {
-            "type": EventType.TRACK_CONFIRMED, "time": START + timedelta(seconds=number), "camera": "door",
-            "track": str(number), "label": Label.NO_MASK, "confidence": 0.9375, "votes": 7,
-            "box": (1.5, 2, 30, 40),
-        }  # fmt: skip
-        return Event.of_track(**(given | fields))
-
-    return make
-
-
-def eventually(condition: Callable[[], Any], seconds: float = 10.0) -> Any:
-    """Waits until ``condition`` gives something true, and gives that."""
-    end = time.monotonic() + seconds
-    while True:
-        value = condition()
-        if value:
-            return value
-        assert time.monotonic() < end, "it has not come true in time"
-        time.sleep(0.02)
-
-
-@pytest.fixture(name="eventually", scope="session")
-def _eventually() -> Callable[..., Any]:
-    return eventually
 
 
 def free_port() -> int:
@@ -296,8 +255,9 @@ class Broker:
 
     user, password = "gate", "s3cret-of-the-broker"
 
-    def __init__(self, program: str, folder: Path) -> None:
+    def __init__(self, program: str, folder: Path, eventually: Callable[..., Any]) -> None:
         self.port = free_port()
+        self._eventually = eventually
         self._command = [program, "-c", str(folder / "mosquitto.conf")]
         self._log = folder / "log"
         self._process: subprocess.Popen[bytes] | None = None
@@ -321,7 +281,7 @@ class Broker:
     def start(self) -> None:
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(self._command, stdout=log, stderr=log)
-        eventually(self._answers)
+        self._eventually(self._answers)
 
     def stop(self) -> None:
         if self._process is not None:
@@ -340,13 +300,13 @@ class Broker:
 
 
 @pytest.fixture
-def broker(tmp_path: Path) -> Iterator[Broker]:
+def broker(tmp_path: Path, eventually: Callable[..., Any]) -> Iterator[Broker]:
     program = shutil.which("mosquitto", path=f"{os.environ['PATH']}:/usr/sbin")
     if program is None:
         pytest.skip("needs Mosquitto; scripts/services installs it")
     folder = tmp_path / "broker"
     folder.mkdir()
-    started = Broker(program, folder)
+    started = Broker(program, folder, eventually)
     started.start()
     yield started
     started.stop()

@@ -12,8 +12,6 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
-from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -22,11 +20,9 @@ import numpy as np
 import pytest
 
 from maskgate import Faces, MaskGate
-from maskgate.events import Event, EventType
 from maskgate.events.credentials import Address
 from maskgate.events.store import Store
 from maskgate.images import encode_image
-from maskgate.types import Label
 
 pytest.importorskip("fastapi")
 
@@ -34,8 +30,6 @@ from maskgate.server.application import create_application
 from maskgate.server.running import Server, open_socket
 from maskgate.server.settings import ServerSettings
 from maskgate.server.tokens import Role, TokenBook, new_token
-
-START = datetime(2026, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True)
@@ -224,39 +218,6 @@ def store(folder: Path) -> Iterator[Store]:
 def address(folder: Path) -> Address:
     """Of ``store``."""
     return Address(f"sqlite:///{folder / 'events.db'}")
-
-
-@pytest.fixture
-def track_event() -> Callable[..., Event]:
-    """Events of faces, a second apart, without a mask; fields can be given."""
-    numbers = count()
-
-    def make(**fields: Any) -> Event:
-        number = next(numbers)
-        given: dict[str, Any] = {
-            "type": EventType.TRACK_CONFIRMED, "time": START + timedelta(seconds=number), "camera": "door",
-            "track": str(number), "label": Label.NO_MASK, "confidence": 0.9375, "votes": 7,
-            "box": (1.5, 2, 30, 40),
-        }  # fmt: skip
-        return Event.of_track(**(given | fields))
-
-    return make
-
-
-def eventually(condition: Callable[[], Any], seconds: float = 10.0) -> Any:
-    """Waits until ``condition`` gives something true, and gives that."""
-    end = time.monotonic() + seconds
-    while True:
-        value = condition()
-        if value:
-            return value
-        assert time.monotonic() < end, "it has not come true in time"
-        time.sleep(0.02)
-
-
-@pytest.fixture(name="eventually", scope="session")
-def _eventually() -> Callable[..., Any]:
-    return eventually
 
 
 def multipart(*pictures: bytes, name: str = "image", boundary: str = "b0undary", end: bool = True) -> bytes:
