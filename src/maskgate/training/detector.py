@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from maskgate.detection.retinaface import RetinaFaceDetector, RetinaFaceSettings, size_of_view
 from maskgate.files import write_json
 from maskgate.nets.retinaface import ExportedRetinaFace, RetinaFace
+from maskgate.training.blending import BlendRecipe, blend
 from maskgate.training.classifier_setup import Places
 from maskgate.training.detector_data import LabelledPicture, read_picture
 from maskgate.training.detector_distil import DetectorDistillation, DetectorTeachers
@@ -134,6 +135,9 @@ def train_detector(
     network = DetectorNetwork.of(recipe)  # before hours of finding faces
     starts = recipe.get("starts", {})
     find_start(network.start, starts, places.weights, network.backbone)
+    mixture = build(BlendRecipe, recipe["blend"], "[blend]") if "blend" in recipe else None
+    for name in mixture.networks if mixture is not None else ():
+        find_start(name, starts, places.weights, network.backbone)
     teachers = None
     if "distil" in recipe:
         settings = build(DetectorDistillation, recipe["distil"], "[distil]")
@@ -151,22 +155,29 @@ def train_detector(
             style = {} if data.style is None else {"box_style": data.style.offsets.round(4).tolist()}
             write_json(output / "pictures.json", {"sources": data.counts, **style})
         dataset = data.dataset(samples, seed)
-        net = create_network(
-            network,
-            starts,
-            places.weights,
-            seed,
-            lambda: input_batches((dataset[i][0] for i in range(STATISTICS)), 8),
-        )
+
+        def create(network: DetectorNetwork) -> RetinaFace:
+            """An exported start gets its normalisations from the first training pictures."""
+            return create_network(
+                network, starts, places.weights, seed,
+                lambda: input_batches((dataset[i][0] for i in range(STATISTICS)), 8),
+            )  # fmt: skip
+
+        net = create(network)
         task = DetectorTask(
             net.to(processes.device), dataset, data.validation,
             RetinaFaceSettings(anchors=data.augmentation.anchors), drawn=data.drawn, teachers=teachers,
             frozen=network.frozen,
         )  # fmt: skip
         trained = train(task, loop, run, seed=seed, quiet=quiet)
-        assert isinstance(trained, RetinaFace)
         if processes.first:
-            _export(trained.cpu(), network, task, data.learnt, output)
+            trained = trained.cpu()
+            if mixture is not None:
+                others = [create(replace(network, start=name)) for name in mixture.networks]
+                trained = blend(trained, others, mixture.shares)
+                _add_figures(output, "blend", task.evaluate(trained))
+            assert isinstance(trained, RetinaFace)
+            _export(trained, network, task, data.learnt, output)
 
 
 def _export(
@@ -184,9 +195,13 @@ def _export(
     quantise(whole, (_whole_view(picture.path, task.settings) for picture in some), file, _stays_float)
     options = ort.SessionOptions()
     options.intra_op_num_threads = 1
-    figures = json.loads((output / "figures.json").read_text("utf-8"))
-    figures["int8"] = task.judge(RetinaFaceDetector(ort.InferenceSession(str(file), options), task.settings))
-    write_json(output / "figures.json", figures)
+    detector = RetinaFaceDetector(ort.InferenceSession(str(file), options), task.settings)
+    _add_figures(output, "int8", task.judge(detector))
+
+
+def _add_figures(output: Path, name: str, figures: Mapping[str, float]) -> None:
+    file = output / "figures.json"
+    write_json(file, json.loads(file.read_text("utf-8")) | {name: figures})
 
 
 def _whole_view(path: Path, settings: RetinaFaceSettings, longest: int = 480) -> NDArray[np.float32]:

@@ -125,6 +125,20 @@ def load_convolutions(net: nn.Module, convolutions: Sequence[Convolution], file:
                 raise DataError(f"{file} has a bias at {name}, where the network has none")
 
 
+def fold_norms(net: nn.Module) -> list[Convolution]:
+    """The convolutions of ``net`` in evaluation mode as export writes them: in the order in which they run,
+    each with the normalisation behind it folded in."""
+    folded = []
+    for name, layer, norm in _layers(net):
+        weight = layer.weight.detach().double()
+        bias = torch.zeros(len(weight)).double() if layer.bias is None else layer.bias.detach().double()
+        if norm is not None:
+            scale, shift = _as_affine(norm)
+            weight, bias = weight * scale.detach().view(-1, 1, 1, 1), (bias * scale + shift).detach()
+        folded.append(Convolution(name, weight.float(), bias.float(), layer.stride))
+    return folded
+
+
 def restore_norms(net: nn.Module, batches: Sequence[Tensor]) -> None:
     """Gives every batch normalisation the mean and variance of its inputs over ``batches``, ``(N, 3, H, W)``
     each, and a scale and shift that undo them: the network in evaluation mode answers as before."""
