@@ -18,6 +18,7 @@ from maskgate.models.sessions import RuntimeOptions, load_session, open_session
 from maskgate.types import LABELS
 
 T = TypeVar("T")
+Settings = TypeVar("Settings", RetinaFaceSettings, mtcnn.MtcnnSettings, cascade.CascadeSettings)
 
 DIRECT_CLASSES = ("background", *(str(label) for label in LABELS))
 """What an anchor is, in direct mask finding."""
@@ -99,9 +100,7 @@ def _is_anchors(value: Any) -> bool:
 
 
 def _retinaface(card: ModelCard, options: RuntimeOptions, score: float | None) -> Detector:
-    settings = retinaface_settings(card)
-    if score is not None:
-        settings = replace(settings, score=score)
+    settings = _scored(retinaface_settings(card), score)
     session = load_session(card, options)
     try:
         return RetinaFaceDetector(session, settings, card.name)
@@ -126,11 +125,9 @@ def direct_settings(card: ModelCard) -> tuple[RetinaFaceSettings, float]:
 
 def _direct(card: ModelCard, options: RuntimeOptions, score: float | None) -> Detector:
     settings, threshold = direct_settings(card)
-    if score is not None:
-        settings = replace(settings, score=score)
     session = load_session(card, options)
     try:
-        return DirectMaskFinder(session, settings, threshold, card.name)
+        return DirectMaskFinder(session, _scored(settings, score), threshold, card.name)
     except InputError as error:
         raise ModelCorruptError(f"{card.path} is no network of its card: {error}") from error
 
@@ -179,10 +176,13 @@ def _numbers_of(card: ModelCard, kind: type[T]) -> T:
         raise ModelCorruptError(f"the model card {card.name}.json in {card.folder}: {error}") from error
 
 
+def _scored(settings: Settings, score: float | None) -> Settings:
+    """The settings with ``score`` where one is given."""
+    return settings if score is None else replace(settings, score=score)
+
+
 def _mtcnn(card: ModelCard, options: RuntimeOptions, score: float | None) -> Detector:
-    settings = mtcnn_settings(card)
-    if score is not None:
-        settings = replace(settings, score=score)
+    settings = _scored(mtcnn_settings(card), score)
     names = (mtcnn.PROPOSAL, mtcnn.REFINEMENT, mtcnn.OUTPUT)
     parts = read_bundle(card, names)
     proposal, refinement, output = (
@@ -199,9 +199,7 @@ def _mtcnn(card: ModelCard, options: RuntimeOptions, score: float | None) -> Det
 
 
 def _cascade(card: ModelCard, options: RuntimeOptions, score: float | None) -> Detector:
-    settings = cascade_settings(card)
-    if score is not None:
-        settings = replace(settings, score=score)
+    settings = _scored(cascade_settings(card), score)
     parts = read_bundle(card, cascade.PARTS)
     sessions = [open_session(parts[name], f"{name} in {card.path}", options) for name in cascade.PARTS]
     for stage, (name, session) in enumerate(zip(cascade.PARTS, sessions, strict=True)):
