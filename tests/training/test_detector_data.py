@@ -10,12 +10,14 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from maskgate.detection.anchors import make_anchors  # noqa: E402
+from maskgate.detection.retinaface import RetinaFaceSettings  # noqa: E402
 from maskgate.errors import DataError  # noqa: E402
 from maskgate.training import detector_data  # noqa: E402
 from maskgate.training.detector_data import (  # noqa: E402
     DetectorAugmentation,
     DetectorDataset,
     LabelledPicture,
+    detection_settings,
 )
 from maskgate.training.detector_targets import match_anchors  # noqa: E402
 from maskgate.training.detector_views import Sample  # noqa: E402
@@ -296,3 +298,26 @@ def test_weights_say_how_often_a_picture_is_drawn(tmp_path: Path) -> None:
     sometimes = DetectorDataset(two, [1.0, 1.0], 30, a, None, 0)
     with pytest.raises(DataError, match=r"gone\.png cannot be read"):
         [sometimes[i] for i in range(30)]
+
+
+class TestDetectionSettings:
+    def test_fields_of_the_recipe(self) -> None:
+        own = detection_settings(
+            {"augmentation": {"anchors": [[8, 16], [32, 64], [128, 256]]},
+             "detection": {"score": 0.6, "enlarge_to": 640, "enlarge": 2}}
+        )  # fmt: skip
+        assert own == RetinaFaceSettings(
+            anchors=((8, 16), (32, 64), (128, 256)), score=0.6, enlarge_to=640, enlarge=2
+        )
+        assert detection_settings({}) == RetinaFaceSettings()
+
+    @pytest.mark.parametrize(
+        ("table", "message"),
+        [({"skore": 0.5}, "unknown field 'skore'"),
+         ({"score": "high"}, "score = 'high'"),
+         ({"score": 1.5}, "between 0 and 1"),
+         ({"anchors": [[8]]}, r"anchors in \[augmentation\]")],
+    )  # fmt: skip
+    def test_what_cannot_be(self, table: dict[str, object], message: str) -> None:
+        with pytest.raises(DataError, match=message):
+            detection_settings({"detection": table})

@@ -61,9 +61,13 @@ def test_card_of_a_classifier(run: Path, tmp_path: Path) -> None:
 
 def test_card_of_a_detector_carries_the_anchors_it_was_trained_with(run: Path, tmp_path: Path) -> None:
     anchors = [[8, 16], [32, 64], [128, 256]]
-    write_json(run / "settings.json", RECIPE | {"augmentation": {"anchors": anchors, "side": 320}})
+    write_json(
+        run / "settings.json",
+        RECIPE | {"augmentation": {"anchors": anchors, "side": 320}, "detection": {"score": 0.6}},
+    )
     card = publish_detector(run, tmp_path / "out", EDITION)
     assert card.settings["anchors"] == anchors
+    assert card.settings["score"] == 0.6
     assert "mean" not in card.settings
     assert card.classes == ("face",)
     assert card == ModelCard.load(tmp_path / "out" / "mine.json")

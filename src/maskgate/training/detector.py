@@ -20,7 +20,7 @@ from maskgate.files import write_json
 from maskgate.nets.retinaface import ExportedRetinaFace, RetinaFace
 from maskgate.training.blending import BlendRecipe, blend
 from maskgate.training.classifier_setup import Places
-from maskgate.training.detector_data import LabelledPicture, read_picture
+from maskgate.training.detector_data import LabelledPicture, detection_settings, read_picture
 from maskgate.training.detector_distil import DetectorDistillation, DetectorTeachers
 from maskgate.training.detector_loss import DetectorLoss
 from maskgate.training.detector_network import NEW_PARTS, DetectorNetwork, create_network
@@ -135,6 +135,7 @@ def train_detector(
     network = DetectorNetwork.of(recipe)  # before hours of finding faces
     starts = recipe.get("starts", {})
     find_start(network.start, starts, places.weights, network.backbone)
+    looking = detection_settings(recipe)
     mixture = build(BlendRecipe, recipe["blend"], "[blend]") if "blend" in recipe else None
     for name in mixture.networks if mixture is not None else ():
         find_start(name, starts, places.weights, network.backbone)
@@ -166,8 +167,7 @@ def train_detector(
         net = create(network)
         task = DetectorTask(
             net.to(processes.device), dataset, data.validation,
-            RetinaFaceSettings(anchors=data.augmentation.anchors), drawn=data.drawn, teachers=teachers,
-            frozen=network.frozen,
+            looking, drawn=data.drawn, teachers=teachers, frozen=network.frozen,
         )  # fmt: skip
         trained = train(task, loop, run, seed=seed, quiet=quiet)
         if processes.first:

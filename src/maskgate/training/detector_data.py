@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import cv2
 import numpy as np
@@ -15,12 +15,14 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from maskgate.detection.anchors import make_anchors
-from maskgate.errors import DataError
+from maskgate.detection.retinaface import RetinaFaceSettings
+from maskgate.errors import DataError, InputError
 from maskgate.training.crops import UNKNOWN
 from maskgate.training.detector_targets import match_anchors
 from maskgate.training.detector_views import GREY, Sample, keep_seen, mirror, tile, turn_about, turn_boxes
 from maskgate.training.occlusion.paint import Painter
 from maskgate.training.photometric import vary_light, vary_sharpness
+from maskgate.training.recipe import build
 from maskgate.types import LABELS, Image, Label
 
 
@@ -96,6 +98,26 @@ class DetectorAugmentation:
     tilt_degrees: float = 30.0
     smallest: float = 7.0
     anchors: tuple[tuple[float, ...], ...] = ((10, 20), (32, 64), (128, 256))
+
+
+def detection_settings(recipe: Mapping[str, Any]) -> RetinaFaceSettings:
+    """How the trained detector is to look at pictures: ``[detection]`` of a recipe, with the anchors of its
+    augmentation.
+
+    Raises :class:`~maskgate.errors.DataError` naming a field that is unknown, of another type, or has a value
+    that cannot be used.
+    """
+    table = recipe.get("detection", {})
+    for name in ("anchors", "mean"):
+        if name in table:
+            raise DataError(
+                f"[detection] has {name}, which are the network's; give anchors in [augmentation]"
+            )
+    anchors = build(DetectorAugmentation, recipe.get("augmentation", {}), "[augmentation]").anchors
+    try:
+        return replace(build(RetinaFaceSettings, table, "[detection]"), anchors=anchors)
+    except InputError as error:
+        raise DataError(f"[detection]: {error}") from error
 
 
 class SceneMaker(Protocol):

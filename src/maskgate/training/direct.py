@@ -33,6 +33,7 @@ from maskgate.training.detector_data import (
     DetectorAugmentation,
     DetectorDataset,
     LabelledPicture,
+    detection_settings,
     read_picture,
 )
 from maskgate.training.detector_loss import DetectorLoss
@@ -174,7 +175,7 @@ def train_direct(
 
     weights = weights_of(learnt, own.incorrect)
     dataset = DetectorDataset([p.faces for p in learnt], weights, samples, augmentation, data.painter, seed)
-    settings = RetinaFaceSettings(anchors=augmentation.anchors)
+    settings = detection_settings(recipe)
     task = DirectTask(net, dataset, validation, settings, own.label_weight)
     trained = train(task, loop, run, seed=seed, quiet=quiet)
     assert isinstance(trained, RetinaFace)

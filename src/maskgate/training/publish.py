@@ -16,7 +16,7 @@ from maskgate.errors import DataError
 from maskgate.files import write_atomic
 from maskgate.models.cards import InputSpec, ModelCard, write_card
 from maskgate.training.classifier_data import ClassifierAugmentation
-from maskgate.training.detector_data import DetectorAugmentation
+from maskgate.training.detector_data import detection_settings
 from maskgate.training.recipe import build
 from maskgate.types import LABELS
 
@@ -45,7 +45,7 @@ class Edition:
 _RETINAFACE_INPUT = InputSpec(None, None, "BGR", RetinaFaceSettings().mean)
 
 _OWN_FIELDS = (
-    *("backbone", "widths", "frozen", "arithmetic", "boxes", "distil"),
+    *("backbone", "widths", "frozen", "arithmetic", "boxes", "distil", "blend"),
     *("loop", "svm", "eigenfaces", "cascade", "direct"),
 )
 """Of a recipe, told in the card."""
@@ -77,9 +77,8 @@ def publish_direct(run: Path, folder: Path, edition: Edition) -> ModelCard:
 
 
 def _retinaface_settings(recipe: Mapping[str, Any]) -> dict[str, Any]:
-    anchors = build(DetectorAugmentation, recipe.get("augmentation", {}), "[augmentation]").anchors
-    defaults = RetinaFaceSettings(anchors=anchors)
-    values = {f.name: getattr(defaults, f.name) for f in fields(defaults) if f.name != "mean"}
+    settings = detection_settings(recipe)
+    values = {f.name: getattr(settings, f.name) for f in fields(settings) if f.name != "mean"}
     plain: dict[str, Any] = json.loads(json.dumps(values))
     return plain
 

@@ -36,7 +36,7 @@ def read_recipe(path: Path, *, epochs: int | None = None, **changes: Any) -> dic
             raise DataError(f"{path} has no table {form}; see recipes/ for complete recipes")
     if not all(isinstance(source, dict) for source in recipe["source"]):
         raise DataError(f"{path} has a 'source' that is no table; write each as [[source]]")
-    for name in ("teacher", "starts", "occlusion", "distil", "blend", "augmentation", "boxes"):
+    for name in ("teacher", "starts", "occlusion", "distil", "blend", "augmentation", "boxes", "detection"):
         if name in recipe and not isinstance(recipe[name], dict | str):
             raise DataError(f"{path} has {name!r} as something else than a table; write it as [{name}]")
     kinds = {"seed": int, "start": str, "validation": float}
