@@ -16,8 +16,9 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from maskgate.detection.retinaface import RetinaFaceDetector, RetinaFaceSettings, size_of_view
+from maskgate.errors import DataError
 from maskgate.files import write_json
-from maskgate.nets.retinaface import ExportedRetinaFace, RetinaFace
+from maskgate.nets.retinaface import WIDTHS, ExportedRetinaFace, RetinaFace
 from maskgate.training.blending import BlendRecipe, blend
 from maskgate.training.classifier_setup import Places
 from maskgate.training.detector_data import LabelledPicture, detection_settings, read_picture
@@ -137,8 +138,14 @@ def train_detector(
     find_start(network.start, starts, places.weights, network.backbone)
     looking = detection_settings(recipe)
     mixture = build(BlendRecipe, recipe["blend"], "[blend]") if "blend" in recipe else None
-    for name in mixture.networks if mixture is not None else ():
-        find_start(name, starts, places.weights, network.backbone)
+    if mixture is not None:
+        if network.widths and tuple(network.widths) != WIDTHS[network.backbone]:
+            raise DataError(
+                "[blend] averages channel by channel, and pruned networks have different ones; leave widths "
+                "out, and prune in a run that starts from this one's model.onnx"
+            )
+        for name in mixture.networks:
+            find_start(name, starts, places.weights, network.backbone)
     teachers = None
     if "distil" in recipe:
         settings = build(DetectorDistillation, recipe["distil"], "[distil]")
