@@ -5,7 +5,8 @@
 The first source of scenes in the recipe is held out whole. Trainings of the same length begin from the same
 published weights; each adds a part to those of the one before. All are then judged on all pictures of the
 scenes held out: boxes that people drew there are brought to the teacher's manner first, so that a detector
-is not judged by how it draws. Runs already finished in RUNS are kept.
+is not judged by how it draws. Each is judged blended with what it began from as well. Runs already finished
+in RUNS are kept.
 """
 
 from __future__ import annotations
@@ -19,18 +20,22 @@ from typing import Any
 import numpy as np
 import onnxruntime as ort
 from numpy.typing import NDArray
+from safetensors.torch import load_file
 
 from maskgate.detection.retinaface import RetinaFaceDetector, RetinaFaceSettings
 from maskgate.evaluation.matching import match_faces
 from maskgate.files import write_json
+from maskgate.nets.retinaface import RetinaFace
+from maskgate.training.blending import blend
 from maskgate.training.classifier_setup import Places
 from maskgate.training.crops import read_corrections
 from maskgate.training.detector import train_detector
 from maskgate.training.detector_boxes import fit_box_style, restyle
 from maskgate.training.detector_data import LabelledPicture, read_picture
+from maskgate.training.detector_network import DetectorNetwork, create_network
 from maskgate.training.direct_data import read_pictures
 from maskgate.training.face_labels import read_face_labels
-from maskgate.training.labelling import TeacherRecipe
+from maskgate.training.labelling import TeacherRecipe, export_detector
 from maskgate.training.recipe import Source, build, read_recipe
 from maskgate.types import LABELS, Faces, Label
 
@@ -41,7 +46,7 @@ CROWDS = ("photos/airport", "photos/groups")
 def variants(recipe: dict[str, Any], samples: int, side: int, rate: float) -> dict[str, dict[str, Any]]:
     """Recipes by name, each with one part more."""
     base = copy.deepcopy(recipe)
-    for name in ("boxes", "widths", "distil"):
+    for name in ("boxes", "widths", "distil", "blend"):
         base.pop(name, None)
     base |= {"start": "published", "arithmetic": "float32"}
     base["loop"] |= {"epochs": 1, "samples": samples, "rate": rate, "warm_up": 60, "average": 0.99}
@@ -119,6 +124,19 @@ def held_out(
     return [restyle(p.faces, style, 0.0, drawn=True) for p in pictures]
 
 
+def blended(run: Path, recipe: dict[str, Any], weights: Sequence[Path], share: float) -> Path:
+    """The file of a run's network averaged with its start, which has ``share``."""
+    network = DetectorNetwork(start=recipe["start"], backbone=recipe["backbone"])
+    start = create_network(network, recipe["starts"], weights, 0, list)
+    trained = copy.deepcopy(start)
+    trained.load_state_dict(load_file(run / "model.safetensors"))
+    mean = blend(trained, [start], [share])
+    assert isinstance(mean, RetinaFace)
+    file = run / f"blend-{share:g}.onnx"
+    export_detector(mean, file)
+    return file
+
+
 def load(file: Path, anchors: RetinaFaceSettings) -> RetinaFaceDetector:
     """A run's detector, on one thread."""
     options = ort.SessionOptions()
@@ -139,6 +157,7 @@ def main() -> None:
     parser.add_argument("--rate", type=float, default=1e-3)
     parser.add_argument("--only", nargs="+", default=[])
     parser.add_argument("--models", type=Path, nargs="*", default=[], help="other detectors to judge")
+    parser.add_argument("--shares", type=float, nargs="*", default=[0.4], help="of the start, in blends")
     parser.add_argument("--false-faces", type=float, nargs="+", default=[0.1, 0.3])
     arguments = parser.parse_args()
     recipe = read_recipe(arguments.recipe)
@@ -159,6 +178,8 @@ def main() -> None:
             folder.mkdir(parents=True, exist_ok=True)
             train_detector(own, places, folder, threads=1, workers=1)
         files[name] = folder / "model.onnx"
+        for share in arguments.shares:
+            files[f"{name}, start {share:g}"] = blended(folder, own, places.weights, share)
     teacher = build(TeacherRecipe, recipe["teacher"], "[teacher]")
     scenes = [build(Source, s, "[[source]]") for s in recipe["source"] if s["kind"] == "scenes"][:1]
     known = read_face_labels(arguments.face_labels) if arguments.face_labels else {}
@@ -168,7 +189,7 @@ def main() -> None:
     results = {}
     for name, file in files.items():
         results[name] = judged(load(file, anchors), pictures, arguments.false_faces)
-        print(f"{name:14}", "  ".join(f"{k} {v:.4f}" for k, v in results[name].items()), flush=True)
+        print(f"{name:24}", "  ".join(f"{k} {v:.4f}" for k, v in results[name].items()), flush=True)
     write_json(
         arguments.runs / "parts.json",
         {

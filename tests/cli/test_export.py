@@ -62,11 +62,11 @@ def test_exported_detector_can_be_chosen(call: Call, tmp_path: Path, own_models:
     assert (result.status, result.err) == (0, "")
     detector = create_detector("mine", RuntimeOptions())
     assert isinstance(detector, RetinaFaceDetector)
-    assert detector.settings == RetinaFaceSettings()
+    assert detector.settings == RetinaFaceSettings(enlarge_to=640, enlarge=2.0)  # of the recipe
     card = json.loads((own_models / "mine.json").read_text())
     assert (card["version"], card["licence"]) == ("2.1", "CC0-1.0")
     assert card["training"]["pictures"] == 2
-    assert card["training"]["start"] == "retinaface-mobilenet025.onnx"
+    assert card["training"]["start"] == "detection/retinaface_mnet025_relu.pth"
     assert card["training"]["backbone"] == "mobilenet0.25"
     assert card["figures"] == {"validation": {"recall": 0.9}, "street": {"face_recall": 0.5}}
 

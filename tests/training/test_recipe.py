@@ -205,7 +205,7 @@ def texts(value: Any) -> list[str]:
 # Sources and starts whose terms are not for commercial use: what ships must not come from them.
 FORBIDDEN = ("utkface", "crops/unlabelled", "maskedface-net", "arcface", "facenet", "scenes/ilc")
 STARTS = re.compile(
-    r"scratch|retinaface-mobilenet025\.onnx|(detection/retinaface_mnet025|face/dlib_resnet29|imagenet/ResNet50/model)[\w.]*"
+    r"scratch|(detection/retinaface_mnet025|face/dlib_resnet29|imagenet/ResNet50/model)[\w.]*"
 )
 
 
