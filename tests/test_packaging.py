@@ -46,6 +46,11 @@ def test_wheel_ships_a_card_for_each_network(wheel: zipfile.ZipFile) -> None:
     assert networks <= {p.stem for p in weights if p.suffix == ".json"}
 
 
+def test_wheel_is_not_too_large(wheel: zipfile.ZipFile) -> None:
+    assert wheel.filename is not None
+    assert Path(wheel.filename).stat().st_size < 64e6
+
+
 def test_users_install_no_training_packages(metadata: Message) -> None:
     needed = [d for d in metadata.get_all("Requires-Dist", []) if "extra ==" not in d]
     names = {d.split(">=")[0] for d in needed}
