@@ -27,6 +27,14 @@ def detector() -> RetinaFaceDetector:
     return made
 
 
+@pytest.fixture(scope="module")
+def large() -> RetinaFaceDetector:
+    """The ResNet-50 that ships."""
+    made = create_detector("retinaface-resnet50", RuntimeOptions(threads=1))
+    assert isinstance(made, RetinaFaceDetector)
+    return made
+
+
 def changed(detector: RetinaFaceDetector, **settings: object) -> RetinaFaceDetector:
     return RetinaFaceDetector(detector.session, replace(detector.settings, **settings))  # type: ignore[arg-type]
 
@@ -157,6 +165,12 @@ class TestDetect:
         picture = cv2.resize(astronaut, (side, side), interpolation=cv2.INTER_AREA)
         (faces,) = detector.detect([picture])
         self.check(faces.select([0]), scale)  # enlarged, the flag may look like another face
+
+    def test_the_large_detector(self, large: RetinaFaceDetector, astronaut: np.ndarray) -> None:
+        small = cv2.resize(astronaut, (128, 128), interpolation=cv2.INTER_AREA)
+        self.check(large.detect([astronaut])[0])
+        self.check(large.detect([small])[0], 0.25)
+        self.check(large.detect([np.ascontiguousarray(astronaut[:, ::-1])])[0].select([0]), shift=(62, 0))
 
     def test_small_in_a_large_picture(self, detector: RetinaFaceDetector, astronaut: np.ndarray) -> None:
         picture = np.full((3000, 4000, 3), 128, np.uint8)

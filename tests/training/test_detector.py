@@ -238,7 +238,7 @@ def small_recipe(
             (data / name / file.name).symlink_to(file)
     (data / "mask-templates").symlink_to(shared / "data" / "mask-templates")
     recipe = read_recipe(RECIPES / "detector.toml", epochs=1, start="published")
-    del recipe["arithmetic"], recipe["widths"]
+    del recipe["arithmetic"], recipe["distil"]
     recipe["source"] = [s for s in recipe["source"] if (data / s["path"]).exists()]
     assert len(recipe["source"]) == 3
     recipe["occlusion"]["hands"] = ["hands/dorsal"]
@@ -262,7 +262,7 @@ def test_recipe_from_pictures_to_a_model(
     assert len(counts["box_style"]) == 4
     figures = json.loads((output / "figures.json").read_text())
     assert figures["recall"] > 0.3  # two steps from the published weights
-    assert figures["blend"]["recall"] >= figures["recall"] - 0.1
+    assert figures["blend"]["recall"] > 0.3
     learnt = RetinaFace()
     learnt.load_state_dict(load_file(output / "model.safetensors"))
     exported = read_convolutions(output / "model.onnx")

@@ -12,6 +12,7 @@ from maskgate.errors import DataError  # noqa: E402
 from maskgate.nets.retinaface import RetinaFace  # noqa: E402
 from maskgate.training.detector_distil import DetectorDistillation, DetectorTeachers  # noqa: E402
 from maskgate.training.labelling import export_detector  # noqa: E402
+from maskgate.training.recipe import build, read_recipe  # noqa: E402
 
 
 @pytest.fixture(scope="module")
@@ -87,6 +88,13 @@ def test_gradient_reaches_the_network_alone(teacher: Path) -> None:
     loss.backward()
     assert all(p.grad is not None for p in net.ClassHead.parameters())
     assert any(float(p.grad.abs().sum()) > 0 for p in net.body.parameters())
+
+
+@pytest.mark.parametrize("name", ["detector.toml", "detector-resnet50.toml"])
+def test_teachers_of_the_recipes_ship(name: str) -> None:
+    table = read_recipe(Path(__file__).resolve().parents[2] / "recipes" / name)["distil"]
+    teachers = DetectorTeachers(build(DetectorDistillation, table, "[distil]"), [])
+    assert [tuple(part.shape[:2]) for part in teachers.answers(X)] == [(2, 168)] * 3
 
 
 def test_teachers_that_cannot_teach(teacher: Path, tmp_path: Path) -> None:

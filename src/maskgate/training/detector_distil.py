@@ -13,6 +13,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from maskgate.errors import DataError
+from maskgate.models import registry
 
 
 @dataclass(frozen=True)
@@ -40,7 +41,8 @@ class DetectorTeachers:
 
     Args:
         settings: which they are, and how much they weigh.
-        folders: their paths are relative to one of these, or to the working directory.
+        folders: their paths are relative to one of these, to the working directory, or to the models that
+            ship.
         threads: of each.
 
     Raises :class:`~maskgate.errors.DataError` where one is missing or no detector.
@@ -52,7 +54,7 @@ class DetectorTeachers:
         options.intra_op_num_threads = threads
         self.sessions: list[tuple[ort.InferenceSession, list[str]]] = []
         for name in settings.teachers:
-            paths = [Path(name), *(folder / name for folder in folders)]
+            paths = [Path(name), *(folder / name for folder in (*folders, registry.WEIGHTS))]
             file = next((p for p in paths if p.is_file()), None)
             if file is None:
                 raise DataError(f"[distil] names the teacher {name}, which is not there; train it first")
