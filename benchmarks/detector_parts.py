@@ -18,12 +18,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnxruntime as ort
 from numpy.typing import NDArray
 from safetensors.torch import load_file
 
 from maskgate.detection.retinaface import RetinaFaceDetector, RetinaFaceSettings
-from maskgate.evaluation.matching import match_faces
 from maskgate.files import write_json
 from maskgate.nets.retinaface import RetinaFace
 from maskgate.training.blending import blend
@@ -33,9 +31,10 @@ from maskgate.training.detector import train_detector
 from maskgate.training.detector_boxes import fit_box_style, restyle
 from maskgate.training.detector_data import LabelledPicture, read_picture
 from maskgate.training.detector_network import DetectorNetwork, create_network
+from maskgate.training.detector_validation import match_picture
 from maskgate.training.direct_data import read_pictures
 from maskgate.training.face_labels import read_face_labels
-from maskgate.training.labelling import TeacherRecipe, export_detector
+from maskgate.training.labelling import TeacherRecipe, export_detector, load_detector
 from maskgate.training.recipe import Source, build, read_recipe
 from maskgate.types import LABELS, Faces, Label
 
@@ -83,17 +82,12 @@ def judged(
     counted, labels, own = 0, [], []
     for picture in pictures:
         faces = detector.detect([read_picture(picture.path)])[0]
-        truth = np.concatenate([picture.boxes, picture.ignore])
-        ignore = np.arange(len(truth)) >= len(picture.boxes)
-        match = match_faces(faces.boxes, faces.scores, truth, ignore)
+        match = match_picture(faces, picture)
         counted += int(match.counted.sum())
         scores.append(faces.scores)
-        right = (match.truth >= 0) & ~match.ignored
-        hit.append(right)
+        hit.append((match.truth >= 0) & ~match.ignored)
         false.append(match.false)
-        at_own = match_faces(
-            faces.boxes[faces.scores >= 0.5], faces.scores[faces.scores >= 0.5], truth, ignore
-        )
+        at_own = match_picture(faces.select(np.flatnonzero(faces.scores >= 0.5)), picture)
         real = at_own.counted[: len(picture.labels)]
         labels.append(picture.labels[real])
         own.append(at_own.found[: len(picture.labels)][real])
@@ -112,14 +106,14 @@ def judged(
     return figures
 
 
-def held_out(
-    recipe: dict[str, Any], places: Places, found: dict[str, Faces]
-) -> list[LabelledPicture]:  # fmt: skip
-    """The scenes that no run learns from, their boxes in the teacher's manner."""
-    sources = [build(Source, s, "[[source]]") for s in recipe["source"] if s["kind"] == "scenes"]
-    corrections = read_corrections(places.recipe / recipe["corrections"])
+def held_out(recipe: dict[str, Any], places: Places, cache: Path) -> list[LabelledPicture]:
+    """The scenes that no run learns from, their boxes in the teacher's manner; ``cache`` keeps the faces."""
+    scenes = [build(Source, s, "[[source]]") for s in recipe["source"] if s["kind"] == "scenes"][:1]
     teacher = build(TeacherRecipe, recipe["teacher"], "[teacher]")
-    pictures = read_pictures(sources[:1], places.data, found, corrections, teacher)
+    known = read_face_labels(places.face_labels) if places.face_labels else {}
+    found = teacher.label(scenes, places.data, places.weights, cache, known)
+    corrections = read_corrections(places.recipe / recipe["corrections"])
+    pictures = read_pictures(scenes, places.data, found, corrections, teacher)
     style = fit_box_style((p.faces.boxes, found.get(p.name, Faces.empty())) for p in pictures)
     return [restyle(p.faces, style, 0.0, drawn=True) for p in pictures]
 
@@ -135,13 +129,6 @@ def blended(run: Path, recipe: dict[str, Any], weights: Sequence[Path], share: f
     file = run / f"blend-{share:g}.onnx"
     export_detector(mean, file)
     return file
-
-
-def load(file: Path, anchors: RetinaFaceSettings) -> RetinaFaceDetector:
-    """A run's detector, on one thread."""
-    options = ort.SessionOptions()
-    options.intra_op_num_threads = 1
-    return RetinaFaceDetector(ort.InferenceSession(str(file), options), anchors)
 
 
 def main() -> None:
@@ -180,15 +167,11 @@ def main() -> None:
         files[name] = folder / "model.onnx"
         for share in arguments.shares:
             files[f"{name}, start {share:g}"] = blended(folder, own, places.weights, share)
-    teacher = build(TeacherRecipe, recipe["teacher"], "[teacher]")
-    scenes = [build(Source, s, "[[source]]") for s in recipe["source"] if s["kind"] == "scenes"][:1]
-    known = read_face_labels(arguments.face_labels) if arguments.face_labels else {}
-    found = teacher.label(scenes, places.data, places.weights, arguments.runs / "teacher.jsonl", known)
-    pictures = held_out(recipe, places, found)
-    anchors = RetinaFaceSettings(anchors=((10, 20), (32, 64), (128, 256)), score=0.05)
+    pictures = held_out(recipe, places, arguments.runs / "teacher.jsonl")
+    settings = RetinaFaceSettings(score=0.05)
     results = {}
     for name, file in files.items():
-        results[name] = judged(load(file, anchors), pictures, arguments.false_faces)
+        results[name] = judged(load_detector(file, arguments.runs, settings), pictures, arguments.false_faces)
         print(f"{name:24}", "  ".join(f"{k} {v:.4f}" for k, v in results[name].items()), flush=True)
     write_json(
         arguments.runs / "parts.json",

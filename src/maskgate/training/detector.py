@@ -28,7 +28,7 @@ from maskgate.training.detector_network import NEW_PARTS, DetectorNetwork, creat
 from maskgate.training.detector_sources import prepare_pictures
 from maskgate.training.detector_validation import DrawnPicture, detector_figures
 from maskgate.training.exported_start import input_batches
-from maskgate.training.labelling import export_detector
+from maskgate.training.labelling import export_detector, load_detector
 from maskgate.training.loop import EpochDataset, LoopSettings, train
 from maskgate.training.processes import first_ahead, joined_processes
 from maskgate.training.quantisation import quantise
@@ -200,10 +200,7 @@ def _export(
     export_detector(net, whole)
     some = pictures[:: max(len(pictures) // 96, 1)][:96]
     quantise(whole, (_whole_view(picture.path, task.settings) for picture in some), file, _stays_float)
-    options = ort.SessionOptions()
-    options.intra_op_num_threads = 1
-    detector = RetinaFaceDetector(ort.InferenceSession(str(file), options), task.settings)
-    _add_figures(output, "int8", task.judge(detector))
+    _add_figures(output, "int8", task.judge(load_detector(file, output, task.settings)))
 
 
 def _add_figures(output: Path, name: str, figures: Mapping[str, float]) -> None:

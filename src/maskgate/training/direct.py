@@ -145,8 +145,10 @@ def train_direct(
     Raises :class:`~maskgate.errors.DataError` on a recipe or data that cannot be used.
     """
     cv2.setNumThreads(1)
-    own = build(DirectRecipe, recipe.get("direct", {}), "[direct]")  # before hours of finding faces
+    # before hours of finding faces
+    own = build(DirectRecipe, recipe.get("direct", {}), "[direct]")
     augmentation = build(DetectorAugmentation, recipe.get("augmentation", {}), "[augmentation]")
+    settings = detection_settings(recipe)
     loop_table = dict(recipe["loop"])
     samples = int(loop_table.pop("samples"))
     loop = build(LoopSettings, loop_table, "[loop]")
@@ -175,7 +177,6 @@ def train_direct(
 
     weights = weights_of(learnt, own.incorrect)
     dataset = DetectorDataset([p.faces for p in learnt], weights, samples, augmentation, data.painter, seed)
-    settings = detection_settings(recipe)
     task = DirectTask(net, dataset, validation, settings, own.label_weight)
     trained = train(task, loop, run, seed=seed, quiet=quiet)
     assert isinstance(trained, RetinaFace)
