@@ -73,21 +73,21 @@ class TestRecordings:
 
 class TestLive:
     def test_from_online_to_the_end(self, serve: Any, pace: Any, mpegts: Any, judge: Any) -> None:
-        data = mpegts(40, rate=25)
+        data = mpegts(100, rate=25)
         go_on = threading.Event()
 
         def send(write: Callable[[bytes], Any], number: int) -> None:
             if number:
                 go_on.wait(30)
             else:
-                pace(write, data, 1.6)
+                pace(write, data, 4)  # long enough for a busy machine to see some of it
 
         limits = LiveLimits(open=3, silent=1, hung=1, first_wait=0.05, longest_wait=0.1)
         sources = name_apart(
             [parse_source(serve(send), rate=25), parse_source("http://u:s3cret@127.0.0.1:9/")]
         )
         watch = LiveWatch(sources, judge, Rules(), limits=limits)
-        threading.Timer(8, watch.stop).start()  # whatever happens
+        threading.Timer(30, watch.stop).start()  # whatever happens
         seen = []
         for one in watch:
             seen.append(one)
