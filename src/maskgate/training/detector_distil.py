@@ -14,6 +14,7 @@ from torch.nn import functional as F
 
 from maskgate.errors import DataError
 from maskgate.models import registry
+from maskgate.training.labelling import first_file
 
 
 @dataclass(frozen=True)
@@ -54,9 +55,8 @@ class DetectorTeachers:
         options.intra_op_num_threads = threads
         self.sessions: list[tuple[ort.InferenceSession, list[str]]] = []
         for name in settings.teachers:
-            paths = [Path(name), *(folder / name for folder in (*folders, registry.WEIGHTS))]
-            file = next((p for p in paths if p.is_file()), None)
-            if file is None:
+            file = first_file([Path(), *folders, registry.WEIGHTS], name)
+            if not file.is_file():
                 raise DataError(f"[distil] names the teacher {name}, which is not there; train it first")
             try:
                 session = ort.InferenceSession(str(file), options)
