@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from safetensors.torch import load_file
 
 from maskgate.detection.retinaface import RetinaFaceDetector, RetinaFaceSettings
+from maskgate.evaluation.curves import free_response
 from maskgate.files import write_json
 from maskgate.nets.retinaface import RetinaFace
 from maskgate.training.blending import blend
@@ -92,8 +93,8 @@ def judged(
         labels.append(picture.labels[real])
         own.append(at_own.found[: len(picture.labels)][real])
     score, found, wrong = (np.concatenate(x) for x in (scores, hit, false))
-    order = np.argsort(-score)
-    recall, many = found[order].cumsum() / counted, wrong[order].cumsum() / len(pictures)
+    told = found | wrong  # others lie where nobody knows
+    recalls = free_response(found[told], score[told], counted, len(pictures), false_faces)
     label, seen = np.concatenate(labels), np.concatenate(own)
     figures = {
         "recall": float(seen.mean()),
@@ -101,9 +102,7 @@ def judged(
         "recall_no_mask": float(seen[label == LABELS.index(Label.NO_MASK)].mean()),
         "false_per_picture": float(wrong[score >= 0.5].sum() / len(pictures)),
     }
-    for limit in false_faces:
-        figures[f"recall_at_{limit}"] = float(recall[many <= limit].max(initial=0))
-    return figures
+    return figures | {f"recall_at_{limit}": r for limit, r in zip(false_faces, recalls, strict=True)}
 
 
 def held_out(recipe: dict[str, Any], places: Places, cache: Path) -> list[LabelledPicture]:

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from maskgate.images import write_image
+from maskgate.images import read_image, write_image
 from maskgate.models import InputSpec
 from maskgate.training.occlusion.hand_split import split_hands
 
@@ -240,6 +240,28 @@ class TestFaces:
         assert figures["recall_by_class"] == pytest.approx({"mask": 1, "no_mask": 0, "incorrect": 0})
         # from 0.35 on, all but the faces of 30 and 15 pixels and the one that is not drawn are found
         assert figures["coco_ap"]["ap50"] == pytest.approx(58 / 101)
+
+    def test_errors_as_a_table_and_on_sheets(self, call: Call, write_wider: Call, paint: Call) -> None:
+        folder = self.wider(write_wider, paint)
+        figures = ("--output", "faces.json", "--errors", "wrong/here")
+        assert call("evaluate", "faces", folder, *figures, "--score", "0.45").status == 0
+        rows = Path("wrong/here/errors.csv").read_text("utf-8").splitlines()
+        assert len(rows) == 2
+        assert rows[1].startswith(f"{folder}/WIDER_val/images/0--Parade/two.jpg,missed,60.0,0.0,100.0,40.0,,")
+        missed = read_image("wrong/here/missed.jpg")
+        # the surroundings of the red square: 100 pixels wide and half of that high, as it is at the edge
+        assert missed[4 + 36 + 28, 4 + 72].tolist() == pytest.approx(RED, abs=30)
+        assert not Path("wrong/here/false.jpg").exists()
+        assert call("evaluate", "faces", folder, *figures, "--score", "0.25").status == 0
+        assert Path("wrong/here/false.jpg").exists()
+        assert not Path("wrong/here/missed.jpg").exists(), "of the call before"
+
+    def test_errors_where_a_file_is(self, call: Call, scenes: Path) -> None:
+        Path("taken").write_text("x")
+        result = call("evaluate", "faces", scenes, "--output", "faces.json", "--errors", "taken")
+        assert (result.status, result.out) == (2, "")
+        assert "taken" in result.err
+        assert not Path("faces.json").exists()
 
     def test_views_of_a_detector_that_has_none(self, call: Call, scenes: Path) -> None:
         result = call(

@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from maskgate.datasets.annotations import AnnotatedSet
+from maskgate.datasets.annotations import AnnotatedSet, Annotation
 from maskgate.datasets.formats.coco import write_coco
-from maskgate.datasets.sheet import SheetSettings, colour_of, draw_sheet, make_sheets, read_entries
+from maskgate.datasets.sheet import Entry, SheetSettings, colour_of, draw_sheet, make_sheets, read_entries
 from maskgate.drawing import COLOURS
 from maskgate.errors import DataError, InputError
 from maskgate.images import read_image, write_image
@@ -98,6 +98,22 @@ def test_boxes_of_coco(scenes: AnnotatedSet, tmp_path: Path) -> None:
     for x, y in ((left + (x1 + x2) // 2, top + y1), (left + x1, top + (y1 + y2) // 2)):
         assert tuple(page[y, x]) == COLOURS[Label.MASK]
     assert tuple(page[top + (y1 + y2) // 2, left + (x1 + x2) // 2]) != COLOURS[Label.MASK]
+
+
+def test_a_region_is_shown_larger_and_cut_at_the_edge(scenes: AnnotatedSet, tmp_path: Path) -> None:
+    image = np.zeros((100, 200, 3), np.uint8)
+    image[:50, 150:] = 255
+    write_image(tmp_path / "x.png", image)
+    box = Annotation("mask", (150.0, 10.0, 190.0, 40.0))
+    entry = Entry(tmp_path / "x.png", "x.png", "mask", (box,), (100.0, -40.0, 240.0, 100.0))
+    page, _ = draw_sheet([entry], SheetSettings(1, 1, 200))
+    shown = page[4:204, 4:204]  # 100 x 100 pixels at twice their size
+    assert shown[90, 190].tolist() == [255, 255, 255]
+    assert shown[90, 50].tolist() == shown[150, 190].tolist() == [0, 0, 0]
+    for x, y in ((100, 50), (180, 50), (140, 20), (140, 80)):
+        assert tuple(shown[y, x]) == COLOURS[Label.MASK]
+    outside = Entry(tmp_path / "x.png", "x.png", "mask", (), (300.0, 300.0, 320.0, 320.0))
+    assert draw_sheet([outside], SMALL)[1] == []
 
 
 def test_only_what_has_changed_is_drawn_again(folder: Path, tmp_path: Path, tree: Tree) -> None:

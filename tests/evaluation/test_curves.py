@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from sklearn import metrics as sk
 
 from maskgate.errors import InputError
-from maskgate.evaluation.curves import precision_recall_curve, reliability, roc_band
+from maskgate.evaluation.curves import free_response, precision_recall_curve, reliability, roc_band
 from maskgate.evaluation.metrics import expected_calibration_error
 
 
@@ -29,6 +29,31 @@ def test_precision_recall_against_scikit_learn(faces: list[tuple[bool, int]]) ->
 def test_shapes() -> None:
     with pytest.raises(InputError):
         precision_recall_curve(np.array([True, False]), np.array([0.5]))
+
+
+@given(
+    st.lists(st.tuples(st.booleans(), st.integers(0, 6)), max_size=40), st.integers(1, 5), st.integers(0, 9)
+)
+def test_free_response_against_all_scores_one_by_one(
+    rows: list[tuple[bool, int]], pictures: int, missed: int
+) -> None:
+    hits, scores = np.array([h for h, _ in rows], bool), np.array([s / 6 for _, s in rows])
+    faces, limits = max(int(hits.sum()) + missed, 1), [0.0, 0.2, 1.0, 100.0]
+    expected = []
+    for limit in limits:
+        best = 0
+        for least in range(7):
+            kept = [h for h, s in rows if s >= least]
+            if kept.count(False) <= limit * pictures:
+                best = max(best, kept.count(True))
+        expected.append(best / faces)
+    assert free_response(hits, scores, faces, pictures, limits) == pytest.approx(expected)
+
+
+def test_free_response_refuses_no_faces() -> None:
+    for hits, scores, faces in ((np.array([True]), np.array([0.5]), 0), (np.array([True]), np.zeros(2), 1)):
+        with pytest.raises(InputError, match="a face at least"):
+            free_response(hits, scores, faces, 1, [0.1])
 
 
 def test_reliability_is_what_the_calibration_error_sums() -> None:

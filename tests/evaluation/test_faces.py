@@ -60,6 +60,10 @@ def test_on_paper() -> None:
     assert (report.kind, report.pictures, report.faces) == ("COCO", 2, 3)
     assert report.face_recall == pytest.approx(2 / 3)
     assert report.false_faces_per_image == 1.0
+    # by score: a hit, another, and then nothing but false and ignored ones
+    assert report.recall_at_false_faces == pytest.approx(
+        {"0.1": 2 / 3, "0.3": 2 / 3, "0.5": 2 / 3, "1": 2 / 3}
+    )
     assert report.faces_by_size == {
         "0-10": 0, "10-20": 1, "20-32": 0, "32-64": 1, "64-128": 2, "128-256": 0, "256+": 0
     }  # fmt: skip
@@ -87,6 +91,7 @@ def test_average_precision_is_of_the_ranked_faces_and_recall_of_the_others() -> 
     own, low = found((A, 0.9)), found((A, 0.9), (B, 0.1))
     report = score_faces(FaceSet("COCO", pictures), answers([own], [low]), Protocol())
     assert report.face_recall == 0.5
+    assert report.recall_at_false_faces["0.1"] == 1
     assert report.wider_ap["all"] == report.coco_ap["ap"] == 1
 
 
@@ -126,6 +131,7 @@ def test_json_has_no_nan() -> None:
     report = score_faces(FaceSet("COCO", [picture([], [], [])]), answers([Faces.empty()]), Protocol())
     assert report.to_json()["face_recall"] is None
     assert report.to_json()["coco_ap"]["ap"] is None
+    assert report.to_json()["recall_at_false_faces"] == dict.fromkeys(("0.1", "0.3", "0.5", "1"))
 
 
 def test_no_pictures_or_too_few_answers() -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from rich.table import Table
 
+from maskgate.cli.error_sheets import write_errors
 from maskgate.cli.options import (
     Commands,
     add_command,
@@ -116,6 +117,12 @@ def _add_faces(group: Commands) -> None:
     faces.add_argument(
         "--output", metavar="FILE", type=Path, required=True, help="write the figures there, as JSON"
     )
+    faces.add_argument(
+        "--errors",
+        metavar="DIR",
+        type=Path,
+        help="write there errors.csv, and what is missed and found falsely on two contact sheets",
+    )
     faces.add_argument("--detector", metavar="NAME", help=f"to be scored (default: {DEFAULT_DETECTOR})")
     faces.add_argument(
         "--score",
@@ -148,6 +155,8 @@ def _run_faces(arguments: argparse.Namespace) -> int:
     with needing_extra("reading .mat files", lambda _: "eval"):
         face_set = read_face_set(arguments.folder)
     check_output(arguments.output)
+    if arguments.errors:
+        check_output(arguments.errors / "errors.csv")
     protocol = Protocol(arguments.score, arguments.floor, tuple(arguments.scales), arguments.flip)
     examined = examine(arguments.detector, RuntimeOptions(arguments.device, arguments.threads), protocol)
     with progress_bar(len(face_set.pictures)) as show:
@@ -155,6 +164,8 @@ def _run_faces(arguments: argparse.Namespace) -> int:
     card = _card(arguments.detector or DEFAULT_DETECTOR, "detection")
     report = score_faces(face_set, answers, protocol, detector=card)
     write_figures(report.to_json(), arguments.output)
+    if arguments.errors:
+        write_errors(arguments.errors, face_set.pictures, answers.found)
     print_table(sys.stdout, _face_table(report))
     return 0
 
@@ -167,6 +178,8 @@ def _face_table(report: FaceReport) -> Table:
         table.add_row(f"COCO {name}", _number(value), "")
     table.add_row("face_recall", _number(report.face_recall), str(report.faces))
     table.add_row("false_faces_per_image", _number(report.false_faces_per_image), "")
+    for limit, value in report.recall_at_false_faces.items():
+        table.add_row(f"recall at {limit} false faces", _number(value), "")
     for title, recalls, counts in (
         ("recall at", report.recall_by_size, report.faces_by_size),
         ("recall", report.recall_by_class, report.faces_by_class),

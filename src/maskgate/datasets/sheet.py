@@ -17,7 +17,7 @@ import numpy as np
 from PIL import Image as Pillow
 from PIL import ImageDraw, ImageFont
 
-from maskgate.datasets.annotations import Annotation
+from maskgate.datasets.annotations import Annotation, Corners
 from maskgate.datasets.formats.coco import is_coco, read_coco
 from maskgate.datasets.output import OutputFolder, Show, outside, show_nothing, write_whole
 from maskgate.drawing import COLOURS
@@ -37,12 +37,14 @@ _GAP = 4
 
 @dataclass(frozen=True)
 class Entry:
-    """One picture of a sheet, its label, and the boxes to draw in it."""
+    """One picture of a sheet, its label, and the boxes to draw in it; ``region`` is the part that is shown
+    (x1, y1, x2, y2 in pixels, cut at the picture's edge), by default all of it."""
 
     path: Path
     name: str
     label: str
     annotations: tuple[Annotation, ...] = ()
+    region: Corners | None = None
 
 
 @dataclass(frozen=True)
@@ -196,15 +198,25 @@ def draw_sheet(entries: Sequence[Entry], settings: SheetSettings) -> tuple[Image
 
 def _thumbnail(entry: Entry, cell: int) -> Image:
     image = read_image(entry.path)
+    left, top = 0, 0
+    if entry.region is not None:
+        height, width = image.shape[:2]
+        x1, y1, x2, y2 = (round(v) for v in entry.region)
+        left, top = min(max(x1, 0), width - 1), min(max(y1, 0), height - 1)
+        image = image[top : max(y2, top + 1), left : max(x2, left + 1)]
     height, width = image.shape[:2]
     scale = cell / max(height, width)
     size = (max(round(width * scale), 1), max(round(height * scale), 1))
     small = cv2.resize(image, size, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR)
     for annotation in entry.annotations:
-        corners = [round(v * scale) for v in annotation.box]
-        x2, y2 = min(corners[2], size[0] - 1), min(corners[3], size[1] - 1)
+        x1, y1, x2, y2 = (
+            round((v - start) * scale)
+            for v, start in zip(annotation.box, (left, top, left, top), strict=True)
+        )
+        if entry.region is None:  # a box that ends with the picture has a line there
+            x2, y2 = min(x2, size[0] - 1), min(y2, size[1] - 1)
         colour = _EMPTY if annotation.ignore else colour_of(annotation.label)
-        cv2.rectangle(small, (corners[0], corners[1]), (x2, y2), colour, max(cell // 96, 1))
+        cv2.rectangle(small, (x1, y1), (x2, y2), colour, max(cell // 96, 1))
     return np.asarray(small, np.uint8)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -30,6 +31,31 @@ def precision_recall_curve(
     hits = np.bincount(places[truth], minlength=len(levels))[::-1].cumsum()
     called = np.bincount(places, minlength=len(levels))[::-1].cumsum()
     return hits / called, hits / hits[-1], levels[::-1]
+
+
+def free_response(
+    hits: Bools, scores: Floats, faces: int, pictures: int, limits: Sequence[float]
+) -> list[float]:
+    """Recall where the score is set so that a picture has at most so many false detections: points of the
+    free-response ROC (Bunch et al. 1977), on which detectors with different scores can be compared.
+
+    Args:
+        hits: ``(N,)`` bool, detections of all pictures: whether each finds a face; the others are false.
+        scores: ``(N,)`` floats; those of one score come together.
+        faces, pictures: how many there are, 1 at least.
+        limits: false detections a picture, one for each point.
+
+    Returns recall in [0, 1] for each limit. Where even the lowest score leaves fewer false detections, it is
+    the recall at that score: ask from a lower one to know more.
+
+    Raises :class:`~maskgate.errors.InputError` where the shapes differ or there are no faces.
+    """
+    if hits.shape != scores.shape or hits.ndim != 1 or faces < 1 or pictures < 1:
+        raise InputError("a free-response curve wants a score for each detection, and a face at least")
+    levels, places = np.unique(scores.astype(np.float64), return_inverse=True)
+    found = np.bincount(places[hits], minlength=len(levels))[::-1].cumsum() / faces
+    false = np.bincount(places[~hits], minlength=len(levels))[::-1].cumsum() / pictures
+    return [float(found[false <= limit].max(initial=0)) for limit in limits]
 
 
 @dataclass(frozen=True, eq=False)

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from maskgate.errors import InputError
 from maskgate.evaluation.asking import Answers, Protocol
 from maskgate.evaluation.coco_precision import coco_precision
+from maskgate.evaluation.curves import free_response
 from maskgate.evaluation.face_pictures import FacePicture
 from maskgate.evaluation.face_sets import FaceSet
 from maskgate.evaluation.landmarks import landmark_errors, summarise_errors
@@ -24,6 +25,9 @@ from maskgate.types import LABELS, Faces
 
 SIZE_BINS: tuple[float, ...] = (0, 10, 20, 32, 64, 128, 256, float("inf"))
 """Edges in pixels of the bins of ``recall_by_size``; the lower one is inside."""
+
+FALSE_FACES: tuple[float, ...] = (0.1, 0.3, 0.5, 1.0)
+"""A picture, of ``recall_at_false_faces``."""
 
 ALL = "all"
 """Name of the subset of all faces that are not to be ignored."""
@@ -41,6 +45,8 @@ class FaceReport:
         faces: faces that are not ignored and have a side of at least ``smallest_face`` pixels.
         face_recall: share of them that are found.
         false_faces_per_image: found faces that match none, a picture, as ``maskgate evaluate scenes`` counts.
+        recall_at_false_faces: the same share where the score is set so that a picture has as many false
+            faces, among those ranked: see :func:`maskgate.evaluation.curves.free_response`.
         wider_ap: WIDER FACE's average precision by subset: ``easy``, ``medium`` and ``hard`` where the folder
             has their lists, and ``all``. See :mod:`maskgate.evaluation.wider_precision`.
         coco_ap: COCO's by name. See :mod:`maskgate.evaluation.coco_precision`.
@@ -64,6 +70,7 @@ class FaceReport:
     faces: int
     face_recall: float
     false_faces_per_image: float
+    recall_at_false_faces: Mapping[str, float]
     wider_ap: Mapping[str, float]
     coco_ap: Mapping[str, float]
     faces_by_size: Mapping[str, int]
@@ -122,6 +129,7 @@ def score_faces(
         faces=int(counted.sum()),
         face_recall=_share(table.found[counted]),
         false_faces_per_image=false / len(pictures),
+        recall_at_false_faces=_recall_at_false_faces(pictures, answers.ranked, int(counted.sum())),
         wider_ap={name: wider_average_precision(*ranked, faces, own) for name, own in subsets.items()},
         coco_ap=asdict(coco_precision(*ranked, faces, [p.ignore for p in pictures])),
         faces_by_size={name: int(own.sum()) for name, own in sizes.items()},
@@ -182,6 +190,22 @@ def _tabulate(pictures: Sequence[FacePicture], answers: Sequence[Faces]) -> tupl
         row = short_side(picture.boxes), picture.labels, matching.found, every.found, error
         rows.append(tuple(column[own] for column in row))
     return _Table(*(np.concatenate(columns) for columns in zip(*rows, strict=True))), false
+
+
+def _recall_at_false_faces(
+    pictures: Sequence[FacePicture], ranked: Sequence[Faces], count: int
+) -> dict[str, float]:
+    hits, scores = [], []
+    for picture, faces in zip(pictures, ranked, strict=True):
+        matching = match_faces(faces.boxes, faces.scores, picture.boxes, picture.ignore)
+        hits.append(matching.truth[~matching.ignored] >= 0)
+        scores.append(faces.scores[~matching.ignored])
+    recalls = (
+        free_response(np.concatenate(hits), np.concatenate(scores), count, len(pictures), FALSE_FACES)
+        if count
+        else [float("nan")] * len(FALSE_FACES)
+    )
+    return {f"{limit:g}": recall for limit, recall in zip(FALSE_FACES, recalls, strict=True)}
 
 
 def _share(hits: NDArray[np.bool_]) -> float:
