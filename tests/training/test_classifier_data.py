@@ -104,6 +104,23 @@ class TestViews:
         assert len(angles) > 190
         assert np.std(angles) == pytest.approx(7, rel=0.35)
 
+    def test_they_stray_and_grow_as_told(self) -> None:
+        crop = np.zeros((SIDE, SIDE, 3), np.uint8)
+        cv2.circle(crop, (SIDE // 2, SIDE // 2), 12, (255, 255, 255), -1)
+
+        def drawn(shift: float, zoom: float) -> tuple[float, float]:
+            rng = np.random.default_rng(4)
+            spots = [
+                np.argwhere(draw_view(crop, 1.35, 112, rng, 0.0, shift, zoom)[..., 0] > 100)
+                for _ in range(300)
+            ]
+            areas = np.log([len(s) for s in spots]) / 2  # the log of the scale
+            return float(np.std([s.mean(0) for s in spots], 0).mean()), float(areas.std())
+
+        # about its middle a turn moves the disc by little
+        assert drawn(0.0, 0.0) == pytest.approx((0, 0), abs=0.5)
+        assert drawn(0.05, 0.16) == pytest.approx((0.05 * 112, 0.16), rel=0.12)
+
     def test_any_angle(self) -> None:
         crop = np.zeros((SIDE, SIDE, 3), np.uint8)
         crop[40:70, 72:88] = 255  # above the middle

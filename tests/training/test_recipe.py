@@ -207,7 +207,8 @@ FORBIDDEN = ("utkface", "crops/unlabelled", "maskedface-net", "arcface", "facene
 STARTS = re.compile(
     r"scratch|(detection/retinaface_mnet025|face/dlib_resnet29|imagenet/ResNet50/model)[\w.]*"
     # what the recipes themselves have made
-    r"|detectors/((mobilenet025|resnet50)-first\.safetensors|retinaface-mobilenet025-0\.1\.0\.onnx)"
+    r"|detectors/(mobilenet025-(first|second)|resnet50-first)\.(safetensors|onnx)"
+    r"|detectors/retinaface-mobilenet025-0\.1\.0\.onnx|classifiers/face-resnet-0\.2\.0\.onnx"
 )
 
 
@@ -227,6 +228,7 @@ def test_recipes_use_nothing_whose_terms_forbid_shipping(name: str) -> None:
 def test_recipes_are_there() -> None:
     assert NAMES == [
         "cascade.toml",
+        "classifier-second.toml",
         "classifier.toml",
         "detector-larger.toml",
         "detector-resnet50-larger.toml",

@@ -41,6 +41,8 @@ class ClassifierAugmentation:
         neighbours: share of all faces with another face beside them.
         evenness: 0 draws each crop alike, 1 each source alike.
         any_angle: share turned by any angle instead of a few degrees.
+        shift: standard deviation of the view's offset each way, as a share of its side.
+        zoom: standard deviation of the natural logarithm of its scale.
         smoothing: of the labels.
     """
 
@@ -55,23 +57,29 @@ class ClassifierAugmentation:
     neighbours: float = 0.08
     evenness: float = 0.4
     any_angle: float = 0.06
+    shift: float = 0.035
+    zoom: float = 0.12
     smoothing: float = 0.02
 
 
-def draw_view(crop: Image, margin: float, size: int, rng: np.random.Generator, any_angle: float) -> Image:
+def draw_view(
+    crop: Image, margin: float, size: int, rng: np.random.Generator, any_angle: float,
+    shift: float = 0.035, zoom: float = 0.12,
+) -> Image:  # fmt: skip
     """The classifier's view of a crop, moved about as an imperfect detector would.
 
-    Turned, shifted, scaled and stretched a little; ``(size, size, 3)``.
+    Turned, shifted, scaled and stretched a little; ``(size, size, 3)``. See
+    :class:`ClassifierAugmentation` for the last three.
     """
     turn = rng.uniform(-180, 180) if rng.random() < any_angle else rng.normal(0, 7)
-    scale = size / (SIDE * margin / MARGIN) * float(np.exp(rng.normal(0, 0.12)))
+    scale = size / (SIDE * margin / MARGIN) * float(np.exp(rng.normal(0, zoom)))
     stretch = np.exp(rng.normal(0, 0.05))
     a = np.deg2rad(turn)
     cos, sin = np.cos(a) * scale, np.sin(a) * scale
     matrix = np.array([[cos * stretch, sin * stretch, 0], [-sin / stretch, cos / stretch, 0]])
     middle = (SIDE - 1) / 2
-    shift = rng.normal(0, 0.035, 2) * size
-    matrix[:, 2] = (size - 1) / 2 + shift - matrix[:, :2] @ np.array([middle, middle])
+    offset = rng.normal(0, shift, 2) * size
+    matrix[:, 2] = (size - 1) / 2 + offset - matrix[:, :2] @ np.array([middle, middle])
     border = cv2.BORDER_REPLICATE if rng.random() < 0.8 else cv2.BORDER_CONSTANT
     flags = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
     return np.asarray(cv2.warpAffine(crop, matrix, (size, size), flags=flags, borderMode=border), np.uint8)
@@ -153,7 +161,7 @@ class ClassifierDataset(Dataset[tuple[Tensor, ...]]):
         crop = self._dressed(i, label, pool is self._bare[0], rng)
         if rng.random() < 0.5:
             crop = np.ascontiguousarray(crop[:, ::-1])
-        view = draw_view(crop, a.margin, a.size, rng, a.any_angle)
+        view = draw_view(crop, a.margin, a.size, rng, a.any_angle, a.shift, a.zoom)
         if rng.random() < 0.8:
             view = vary_light(view, rng)
         view = vary_sharpness(view, rng)
