@@ -15,7 +15,7 @@ from maskgate.alignment import CropSpec
 from maskgate.classification.quality import UncertainLimits
 from maskgate.detection import LabelledFaces
 from maskgate.errors import ImageError, InputError, ModelNotFoundError
-from maskgate.models import InputSpec
+from maskgate.models import DEFAULT_DETECTOR, InputSpec, find_card
 from maskgate.types import Image
 
 EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
@@ -292,10 +292,11 @@ class TestOnePass:
     def test_a_real_one_by_its_name(
         self, add_model: Any, labelling_network: bytes, astronaut: np.ndarray, gate: MaskGate
     ) -> None:
+        settings = {**find_card(DEFAULT_DETECTOR, "detection").settings, "threshold": 0.25}
         add_model(
             "both", labelling_network, architecture="direct",
             classes=("background", "mask", "no_mask", "incorrect"),
-            input=InputSpec(None, None, "BGR", (104.0, 117.0, 123.0)), settings={"threshold": 0.25},
+            input=InputSpec(None, None, "BGR", (104.0, 117.0, 123.0)), settings=settings,
         )  # fmt: skip
         one_pass = MaskGate("both", threads=1)
         verdicts = one_pass(astronaut)

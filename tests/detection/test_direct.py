@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import cv2
@@ -21,16 +22,16 @@ def session(labelling_network: bytes) -> ort.InferenceSession:
 
 
 @pytest.fixture(scope="module")
-def finder(session: ort.InferenceSession) -> DirectMaskFinder:
-    return DirectMaskFinder(session)
-
-
-@pytest.fixture(scope="module")
 def shipped() -> RetinaFaceDetector:
     """The detector that the network was made of."""
     made = create_detector(None, RuntimeOptions(threads=1))
     assert isinstance(made, RetinaFaceDetector)
     return made
+
+
+@pytest.fixture(scope="module")
+def finder(session: ort.InferenceSession, shipped: RetinaFaceDetector) -> DirectMaskFinder:
+    return DirectMaskFinder(session, shipped.settings)
 
 
 @pytest.fixture(scope="module")
@@ -86,8 +87,9 @@ def test_the_faces_are_the_detectors(
 
 
 def test_the_labels_are_the_surest_anchors(
-    finder: DirectMaskFinder, astronaut: np.ndarray, head: np.ndarray
+    session: ort.InferenceSession, shipped: RetinaFaceDetector, astronaut: np.ndarray, head: np.ndarray
 ) -> None:
+    finder = DirectMaskFinder(session, replace(shipped.settings, enlarge_to=480))
     (one,) = finder.find([astronaut])
     np.testing.assert_allclose(one.probabilities, best_anchor(finder, astronaut, (512, 512))[None], atol=2e-3)
     (close,) = finder.find([head])

@@ -207,7 +207,8 @@ class TestDetect:
                 shapes.append(blob.shape)
                 return super().run(blob)
 
-        Watched(detector.session, detector.settings).detect([astronaut] * 3)
+        settings = replace(detector.settings, enlarge_to=480)
+        Watched(detector.session, settings).detect([astronaut] * 3)
         assert shapes == [(3, 3, 512, 512), (3, 3, 224, 224)]
 
     @pytest.mark.parametrize("shape", [(1, 1), (1, 2), (7, 5), (3, 2000), (2000, 3), (33, 31)])
