@@ -257,7 +257,7 @@ def places(tmp_path: Path, portraits: Callable[[int], tuple[Image, Faces]]) -> P
             cv2.imwrite(str(data / "judge" / name / "b.png"), image[:, ::-1, ::-1] // 2)
     (data / "street").mkdir()
     image, _ = portraits(1)
-    cv2.imwrite(str(data / "street" / "c.png"), image[:, ::-1, ::-1] // 2 + 20)  # near judge/no_mask/b.png
+    cv2.imwrite(str(data / "street" / "c.png"), image[:, ::-1, ::-1] // 2 + 2)  # near judge/no_mask/b.png
     cv2.imwrite(str(data / "street" / "d.png"), image[8:, 8:, ::-1] // 2)
     torch.manual_seed(0)
     torch.save(RetinaFace().state_dict(), tmp_path / "start.pth")
