@@ -207,7 +207,7 @@ FORBIDDEN = ("utkface", "crops/unlabelled", "maskedface-net", "arcface", "facene
 STARTS = re.compile(
     r"scratch|(detection/retinaface_mnet025|face/dlib_resnet29|imagenet/ResNet50/model)[\w.]*"
     # what the recipes themselves have made
-    r"|detectors/(mobilenet025-(first|second)|resnet50-first)\.(safetensors|onnx)"
+    r"|detectors/(mobilenet025-(first|second)|resnet50-first)\.safetensors|detectors/mobilenet025-second\.onnx"
     r"|detectors/retinaface-mobilenet025-0\.1\.0\.onnx|classifiers/face-resnet-0\.2\.0\.onnx"
 )
 

@@ -64,7 +64,7 @@ class ClassifierAugmentation:
 
 def draw_view(
     crop: Image, margin: float, size: int, rng: np.random.Generator, any_angle: float,
-    shift: float = 0.035, zoom: float = 0.12,
+    shift: float = ClassifierAugmentation.shift, zoom: float = ClassifierAugmentation.zoom,
 ) -> Image:  # fmt: skip
     """The classifier's view of a crop, moved about as an imperfect detector would.
 
